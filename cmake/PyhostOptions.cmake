@@ -1,0 +1,31 @@
+# Warnings, sanitizers and compiler caching, as one interface target.
+add_library(pyhost_options INTERFACE)
+target_compile_options(pyhost_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align)
+
+option(PYHOST_WERROR "Warnings are errors" OFF)
+if(PYHOST_WERROR)
+  target_compile_options(pyhost_options INTERFACE -Werror)
+endif()
+
+set(PYHOST_SANITIZE "" CACHE STRING "Sanitizers to build with, as in -fsanitize=")
+if(PYHOST_SANITIZE)
+  add_compile_options(-fsanitize=${PYHOST_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${PYHOST_SANITIZE})
+endif()
+
+find_program(PYHOST_CCACHE ccache)
+if(PYHOST_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PYHOST_CCACHE})
+endif()
+
+# pyhost_library(NAME [DEPENDS target...]): the static library of one folder under host/ or
+# runtime/, with the namespaced alias that others link.
+function(pyhost_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  add_library(pyhost_${name} STATIC ${sources})
+  add_library(pyhost::${name} ALIAS pyhost_${name})
+  target_include_directories(pyhost_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(pyhost_${name} PUBLIC ${ARG_DEPENDS} PRIVATE pyhost_options)
+endfunction()

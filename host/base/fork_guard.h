@@ -1,0 +1,38 @@
+// fork_guard.h: keeps the host's descriptors out of processes that user code forks.
+//
+// An application (or a Python script that drives a pool) may fork at any time. Its copy must not
+// hold our sockets, pidfds or memfds open, nor think that it owns the pool. Mappings are kept out
+// by MADV_DONTFORK; descriptors are registered here and closed in every forked process by one
+// pthread_atfork handler.
+#pragma once
+
+#include <base/fd.h>
+
+namespace pyhost::base {
+
+// A UniqueFd that is also closed in every process forked from this one.
+//
+// Threads: as UniqueFd. The registry behind it is safe across threads and forks.
+class HostFd {
+ public:
+  HostFd() = default;
+  explicit HostFd(UniqueFd fd);
+  HostFd(HostFd&& other) noexcept : fd_(std::move(other.fd_)) {}
+  HostFd& operator=(HostFd&& other) noexcept;
+  HostFd(const HostFd&) = delete;
+  HostFd& operator=(const HostFd&) = delete;
+  ~HostFd();
+
+  int get() const { return fd_.get(); }
+  explicit operator bool() const { return static_cast<bool>(fd_); }
+  void reset();
+
+ private:
+  UniqueFd fd_;
+};
+
+// Counts the forks between the first process that used this library and this one: 0 there, 1 in
+// a process it forked, and so on. Whoever remembers the number it saw knows when it is a copy.
+unsigned fork_generation();
+
+}  // namespace pyhost::base

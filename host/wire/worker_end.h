@@ -1,0 +1,78 @@
+// worker_end.h: the worker's end of its wire.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <pyhost/result.h>
+
+#include <base/clock.h>
+#include <base/fd.h>
+#include <wire/layout.h>
+
+namespace pyhost::wire {
+
+// A record from the host. The payload stays readable until `passed`, blocks kept longer excepted.
+struct Incoming {
+  Envelope envelope;  // a copy; `end` may have been lowered since, ask `claim`
+  std::span<const std::byte> payload;
+  const Envelope* record = nullptr;  // in the ring
+  std::uint32_t next = 0;            // position of the record behind it
+};
+
+// What goes back for one item.
+struct Outgoing {
+  Kind kind = Kind::reply;
+  Codec codec = Codec::none;
+  Status status = Status::ok;
+  std::uint8_t flags = 0;  // kPrinted, kKeeps
+  std::uint32_t batch = 0;
+  std::uint32_t item = 0;
+  std::uint64_t claimed_ns = 0;
+  std::uint64_t block = 0;  // kind release
+};
+
+// Takes calls, claims items, commits replies.
+//
+// Owner:   the worker process.
+// Threads: one.
+class WorkerEnd {
+ public:
+  // Maps both regions. `doorbell` is the pool's eventfd.
+  static Result<WorkerEnd> attach(base::UniqueFd host_region, base::UniqueFd worker_region,
+                                  base::UniqueFd doorbell);
+  WorkerEnd(WorkerEnd&&) noexcept;
+  WorkerEnd& operator=(WorkerEnd&&) noexcept;
+  ~WorkerEnd();
+
+  // The next record, if there is one.
+  std::optional<Incoming> next();
+  // Spins for a bounded time, then sleeps until there is a record or a signal arrives. Never
+  // called with the GIL held.
+  void wait();
+
+  // Publishes that `item` starts now. False: it was revoked; nothing of it may run (the host is
+  // told where that is in doubt).
+  bool claim(const Incoming& call, std::uint32_t item);
+  // The moment of the last claim that succeeded, CLOCK_MONOTONIC.
+  std::uint64_t claimed_ns() const;
+
+  // Commits one reply whose payload is the concatenation of `parts`, and tells the host. False:
+  // the ring or the arena is full; call `wait_room` (without the GIL) and try again. Error
+  // `backpressure`: the payload can never fit.
+  Result<bool> reply(const Outgoing& outgoing, std::span<const std::span<const std::byte>> parts);
+  void wait_room();
+
+  // The record will not be read again.
+  void passed(const Incoming& incoming);
+
+ private:
+  struct State;
+  explicit WorkerEnd(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pyhost::wire
