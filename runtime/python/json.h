@@ -1,15 +1,14 @@
 // json.h: JSON text to Python objects and back, in one pass each, without Python's `json` module.
 //
 // All functions need the GIL. On failure they return false or nothing with a Python exception set:
-// `MarshalError` (see marshal_error.h) whose message names the path of the value and what to do.
+// `MarshalError` (see errors.h) whose message names the path of the value and what to do.
 #pragma once
 
 #include <Python.h>
+#include <python/ref.h>
 
 #include <string>
 #include <string_view>
-
-#include <python/ref.h>
 
 namespace pyhost::python {
 

@@ -5,15 +5,14 @@
 #pragma once
 
 #include <Python.h>
+#include <python/ref.h>
+#include <wire/layout.h>
 
 #include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <python/ref.h>
-#include <wire/layout.h>
 
 namespace pyhost::python {
 
@@ -24,12 +23,15 @@ struct Arguments {
 };
 
 // `owner`: keeps the bytes alive as long as an out-of-band buffer of the item is in use (it is
-// referenced from the buffers' exporter); when empty such buffers are copied.
+// referenced from the buffers' exporter), which is read-only then; when null such buffers are
+// copied and writable as they were.
 bool decode_arguments(wire::Codec codec, wire::Style style, std::span<const std::byte> item,
                       PyObject* owner, Arguments& out);
 
 // An encoded value: the concatenation of `parts()`. Out-of-band buffers are not copied; they are
 // held until this is dropped (with the GIL).
+//
+// `dumps(object, buffer_callback) -> bytes` pickles instead of the default described below.
 class Encoded {
  public:
   Encoded() = default;
@@ -39,16 +41,21 @@ class Encoded {
   Encoded& operator=(const Encoded&) = delete;
   ~Encoded();
 
-  bool encode(wire::Codec codec, PyObject* value);  // replaces what was there
+  // Both replace what was there. They differ in where the bytes start in their payload, from which
+  // out-of-band buffers are aligned: a result starts it, an item of a call follows its length.
+  bool encode_result(wire::Codec codec, PyObject* value, PyObject* dumps = nullptr);
+  bool encode_item(wire::Codec codec, PyObject* value, PyObject* dumps = nullptr);
   std::span<const std::span<const std::byte>> parts() const;
   std::size_t bytes() const;
   bool has_buffers() const;
   void append_to(std::string& out) const;
 
  private:
+  bool encode(wire::Codec codec, PyObject* value, PyObject* dumps, std::size_t start);
+  bool encode_pickle(PyObject* value, PyObject* dumps, std::size_t start);
   void clear();
-  std::string text_;                  // JSON, or the head of a pickle item
-  PyRef pickle_;                      // bytes object
+  std::string text_;  // JSON, or the head of a pickle item
+  PyRef pickle_;      // bytes object
   std::vector<Py_buffer> buffers_;
   std::vector<std::span<const std::byte>> parts_;
 };
@@ -59,7 +66,7 @@ PyRef decode_result(wire::Codec codec, std::span<const std::byte> payload, PyObj
 // A definition of codec pickle: the callable.
 PyRef decode_function(std::span<const std::byte> definition);
 
-// pickle.dumps / loads as used above: `dumps` first tries the C pickler of the stdlib and, for what
-// that refuses or cannot name, the package's `pyhost._pickling.dumps` (by value with cloudpickle).
+// How objects are pickled: first with the C pickler of the stdlib and, for what that refuses or
+// cannot name, with the package's `pyhost._pickling.dumps` (by value with cloudpickle).
 
 }  // namespace pyhost::python
