@@ -79,7 +79,8 @@ class SizesTest(Tree):
         self.assertEqual(list(sizes.offences(self.root)), [])
 
     def test_refuses_a_long_function_by_name_and_place(self):
-        self.write("host/a.cc", f"namespace {{\n// A {{ comment.\nResult<void> A::run(int a)\n    const {{\n{self.BODY * 30}}}\n}}\n")
+        head = "namespace {\n// A { comment.\nResult<void> A::run(int a)\n    const "
+        self.write("host/a.cc", f"{head}{{\n{self.BODY * 30}}}\n}}\n")
         self.assertEqual(list(sizes.offences(self.root)),
                          ["host/a.cc:3: function `A::run` has 63 lines; at most 60, split it"])
 
@@ -115,8 +116,8 @@ class ExportsTest(Tree):
         self.assertEqual(list(exports.offences(library, library)), [])
 
     def test_refuses_an_import_from_python(self):
-        self.assert_offends('extern "C" int PyErr_Occurred(); namespace pyhost { int f() { return PyErr_Occurred(); } }',
-                            "imports `PyErr_Occurred`")
+        self.assert_offends('extern "C" int PyErr_Occurred();\n'
+                            "namespace pyhost { int f() { return PyErr_Occurred(); } }", "imports `PyErr_Occurred`")
 
     def test_refuses_a_link_to_libpython(self):
         self.assert_offends("", "is linked to `libpython", "-Wl,--no-as-needed", "-l:libpython3.11.so.1.0")
