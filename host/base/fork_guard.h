@@ -10,25 +10,27 @@
 
 namespace pyhost::base {
 
-// A UniqueFd that is also closed in every process forked from this one.
+// A UniqueFd that is also closed in every process forked from this one; the copy there is empty.
 //
 // Threads: as UniqueFd. The registry behind it is safe across threads and forks.
 class HostFd {
  public:
   HostFd() = default;
   explicit HostFd(UniqueFd fd);
-  HostFd(HostFd&& other) noexcept : fd_(std::move(other.fd_)) {}
+  HostFd(HostFd&& other) noexcept
+      : fd_(std::move(other.fd_)), generation_(other.generation_) {}
   HostFd& operator=(HostFd&& other) noexcept;
   HostFd(const HostFd&) = delete;
   HostFd& operator=(const HostFd&) = delete;
   ~HostFd();
 
-  int get() const { return fd_.get(); }
-  explicit operator bool() const { return static_cast<bool>(fd_); }
+  int get() const;
+  explicit operator bool() const { return get() >= 0; }
   void reset();
 
  private:
   UniqueFd fd_;
+  unsigned generation_ = 0;  // of the process that may use and close it
 };
 
 // Counts the forks between the first process that used this library and this one: 0 there, 1 in

@@ -18,7 +18,7 @@ enum class Access { read_only, read_write };
 class Mapping {
  public:
   Mapping() = default;
-  static Result<Mapping> map(int fd, std::size_t bytes, Access access);
+  static Result<Mapping> map(int fd, std::size_t bytes, Access access, bool inherit = false);
   Mapping(Mapping&& other) noexcept;
   Mapping& operator=(Mapping&& other) noexcept;
   Mapping(const Mapping&) = delete;

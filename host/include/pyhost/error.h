@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pyhost/export.h>
@@ -47,7 +48,7 @@ struct Frame {
 class PYHOST_EXPORT Error : public std::exception {
  public:
   Error() = default;
-  Error(Code code, std::string message) : code(code), message(std::move(message)) {}
+  Error(Code why, std::string text) : code(why), message(std::move(text)) {}
 
   // Names the Python type, the message and the innermost place, in one line.
   const char* what() const noexcept override;

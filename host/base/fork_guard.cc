@@ -1,0 +1,100 @@
+// fork_guard.cc: the registry of descriptors that no forked process may keep.
+//
+// The registry's lock is taken before every fork and given back on both sides, so the copy never
+// sees it half changed. glibc does the same for malloc, so closing in the copy is safe even when
+// other threads were in the middle of something.
+#include <base/fork_guard.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+namespace pyhost::base {
+namespace {
+
+struct Registry {
+  std::mutex lock;
+  std::vector<int> fds;
+  std::atomic<unsigned> generation{0};
+};
+
+// Never destroyed: descriptors are dropped by destructors of other statics, too.
+Registry& bare_registry() {
+  static Registry& registry = *new Registry;
+  return registry;
+}
+
+void before_fork() {
+  bare_registry().lock.lock();
+}
+
+void in_parent() {
+  bare_registry().lock.unlock();
+}
+
+void in_child() {
+  Registry& registry = bare_registry();
+  for (const int fd : registry.fds) close(fd);
+  registry.fds.clear();
+  registry.generation.fetch_add(1, std::memory_order_relaxed);
+  registry.lock.unlock();
+}
+
+// Also registers the handlers, once. Forks before the first use have nothing to guard.
+Registry& registry() {
+  [[maybe_unused]] static const int handlers = pthread_atfork(before_fork, in_parent, in_child);
+  return bare_registry();
+}
+
+}  // namespace
+
+HostFd::HostFd(UniqueFd fd) : generation_(fork_generation()) {
+  if (!fd) return;
+  Registry& guarded = registry();
+  const std::lock_guard hold(guarded.lock);
+  guarded.fds.push_back(fd.get());
+  fd_ = std::move(fd);
+}
+
+HostFd& HostFd::operator=(HostFd&& other) noexcept {
+  if (this == &other) return *this;
+  reset();
+  fd_ = std::move(other.fd_);
+  generation_ = other.generation_;
+  return *this;
+}
+
+HostFd::~HostFd() {
+  reset();
+}
+
+int HostFd::get() const {
+  return generation_ == fork_generation() ? fd_.get() : -1;
+}
+
+void HostFd::reset() {
+  if (!fd_) return;
+  Registry& guarded = registry();
+  const std::lock_guard hold(guarded.lock);
+  if (generation_ != guarded.generation.load(std::memory_order_relaxed)) {
+    // Closed in `in_child`; the number may belong to somebody else by now.
+    [[maybe_unused]] const int stale = fd_.release();
+    return;
+  }
+  // Under the lock, or a fork between the two could close a number that was taken again.
+  const auto place = std::find(guarded.fds.begin(), guarded.fds.end(), fd_.get());
+  if (place != guarded.fds.end()) {
+    *place = guarded.fds.back();
+    guarded.fds.pop_back();
+  }
+  fd_.reset();
+}
+
+unsigned fork_generation() {
+  return registry().generation.load(std::memory_order_relaxed);
+}
+
+}  // namespace pyhost::base
