@@ -60,8 +60,9 @@ class Installed(harness.E2E):
 
     def test_an_application_is_built_with_pkg_config(self):
         env = {"PKG_CONFIG_PATH": ":".join(str(path.parent) for path in self.prefix.rglob("pyhost.pc"))}
-        flags = subprocess.run(["pkg-config", f"--define-variable=prefix={self.prefix}", "--cflags", "--libs", "pyhost"],
-                               check=True, capture_output=True, text=True, env={**os.environ, **env}).stdout.split()
+        asked = ["pkg-config", f"--define-variable=prefix={self.prefix}", "--cflags", "--libs", "pyhost"]
+        flags = subprocess.run(asked, check=True, capture_output=True, text=True,
+                               env={**os.environ, **env}).stdout.split()
         program = self.folder / "score_records"
         result = self.run_program("g++", "-o", program, EXAMPLES / "score_records.cc", *flags)
         self.assert_status(result, 0)

@@ -1,0 +1,91 @@
+"""What the README shows works: its examples, with their input, on both images."""
+
+import json
+import re
+import sys
+
+import harness
+from harness import EXAMPLES, PYTHON, ROOT
+
+sys.path.insert(0, str(EXAMPLES))
+import primes  # noqa: E402
+import stdlib_census  # noqa: E402
+
+SCORE_RECORDS = harness.BUILD / "bin/score_records"
+
+
+def readme_commands():
+    """The lines that begin with `$ ` in the README's fenced blocks, without the first word."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+class Census(harness.E2E):
+    def test_run_equals_the_serial_result_on_both_images(self):
+        for image in ("libpython", "executable"):
+            with self.subTest(image):
+                result = self.pyhost("run", EXAMPLES / "stdlib_census.py", "--workers", "2", "--image", image,
+                                     "--python", PYTHON, timeout=100)
+
+                self.assert_status(result, 0)
+                self.assert_says(result.out, "longest function: ", "equal to the serial result")
+                self.assertEqual(result.err, "")
+
+    def test_map_over_paths_gives_one_record_per_file_in_order(self):
+        files = stdlib_census.library_files()
+        paths = "".join(json.dumps(path) + "\n" for path in files)
+
+        result = self.pyhost("map", f"{EXAMPLES}/stdlib_census.py:census", "-j", "2", "--python", PYTHON,
+                             input=paths, timeout=100)
+
+        self.assert_status(result, 0)
+        records = [json.loads(line) for line in result.out.splitlines()]
+        self.assertEqual([record["path"] for record in records], files)
+        sample = range(0, len(files), 50)
+        self.assertEqual([records[i] for i in sample],
+                         [json.loads(json.dumps(stdlib_census.census(files[i]))) for i in sample])
+
+
+class Primes(harness.E2E):
+    def test_map_over_a_hundred_thousand_numbers(self):
+        numbers = "".join(f"{i}\n" for i in range(1, 100_001))
+
+        result = self.pyhost("map", f"{EXAMPLES}/primes.py:is_prime", "-j2", "--python", PYTHON, input=numbers)
+
+        self.assert_status(result, 0)
+        expected = ["true" if primes.is_prime(i) else "false" for i in range(1, 100_001)]
+        self.assertEqual(result.out.split("\n")[:-1], expected)
+
+
+class Scores(harness.E2E):
+    def test_a_cpp_program_scores_records(self):
+        records = '{"name": "ada", "orders": [{"days_ago": 1}]}\n{"name": "eve", "orders": 5}\n'
+
+        result = self.run_program(SCORE_RECORDS, EXAMPLES / "scorer.py", input=records)
+
+        self.assert_status(result, 0)
+        self.assert_says(result.out, "ada: 0.5", "eve: TypeError")
+
+
+class Readme(harness.E2E):
+    def test_its_commands_do_what_it_says(self):
+        """All but those that set up and build, which is how this test came to run."""
+        commands = [command for command in readme_commands() if not re.match(r"(scripts/|git |cd )", command)]
+        self.assertGreaterEqual(len(commands), 3)
+        for command in commands:
+            with self.subTest(command):
+                command = command.replace("build/release", str(harness.BUILD))
+
+                result = self.run_program("bash", "-o", "pipefail", "-ec", command, cwd=ROOT, timeout=100)
+
+                self.assert_status(result, 0)
+
+    def test_its_first_command_builds_and_runs_the_census(self):
+        first = readme_commands()[0]
+
+        self.assertRegex(first, r"^scripts/build && build/release/bin/pyhost run scripts/examples/stdlib_census\.py")
+
+
+if __name__ == "__main__":
+    harness.main()
