@@ -1,13 +1,13 @@
 // score_records.cc: scores records with a Python function, `score` of scorer.py.
 //
-// Usage: score_records SCORER.py < records.jsonl      one JSON object per line; prints name and score
+// Usage: score_records SCORER.py < records.jsonl      one JSON object per line; prints name and
+// score
+#include <pyhost/pyhost.h>
+
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
-
-#include <pyhost/pyhost.h>
 
 int main(int argc, char** argv) {
   if (argc != 2) {
@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   for (pyhost::Result<double>& result : pool.value().map<double>("score", records)) {
     const std::string name = records[i++].value("name", "?");
     // A record that cannot be scored is one failed result; the others are not affected.
-    std::cout << name << ": " << (result.ok() ? std::to_string(*result) : result.error().what()) << "\n";
+    std::cout << name << ": " << (result.ok() ? std::to_string(*result) : result.error().what())
+              << "\n";
   }
 }

@@ -1,0 +1,9 @@
+"""What the benchmarks call."""
+
+
+def noop(x):
+    return x
+
+
+def square(x):
+    return x * x
