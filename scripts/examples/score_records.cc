@@ -16,7 +16,11 @@ int main(int argc, char** argv) {
   }
   std::vector<nlohmann::json> records;
   for (std::string line; std::getline(std::cin, line);) {
-    records.push_back(nlohmann::json::parse(line));
+    records.push_back(nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false));
+    if (records.back().is_discarded()) {
+      std::cerr << "line " << records.size() << " is not JSON\n";
+      return 1;
+    }
   }
 
   auto pool = pyhost::Pool::start({.script = argv[1], .workers = 2});
