@@ -1,6 +1,10 @@
 # Warnings, sanitizers and compiler caching, as one interface target.
 add_library(pyhost_options INTERFACE)
-target_compile_options(pyhost_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align)
+target_compile_options(pyhost_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align
+  -Wno-missing-field-initializers)  # designated initializers leave members at their defaults on purpose
+
+# Assertions stay on in the builds that tests use.
+string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELWITHDEBINFO "${CMAKE_CXX_FLAGS_RELWITHDEBINFO}")
 
 option(PYHOST_WERROR "Warnings are errors" OFF)
 if(PYHOST_WERROR)

@@ -27,6 +27,8 @@ class HostFd {
   int get() const;
   explicit operator bool() const { return get() >= 0; }
   void reset();
+  // Leaves *this empty; the descriptor is no longer closed in forked processes.
+  [[nodiscard]] UniqueFd take();
 
  private:
   UniqueFd fd_;

@@ -43,6 +43,7 @@ struct Outcome {
   wire::Codec codec = wire::Codec::none;
   std::string payload;           // ok: the result. not ok and `raised`: an ErrorPayload (layout.md)
   bool raised = false;           // the worker described the failure; `error()` decodes it
+  bool marshal = false;          // with `raised`: an argument or the result could not cross
   std::shared_ptr<Error> failure;  // not ok and not raised: the host's own account
   int worker = -1;
   std::uint64_t claimed_ns = 0;  // 0: never started
@@ -75,8 +76,9 @@ struct Batch {
   std::shared_ptr<Sink> sink;
 };
 
-// Names a submitted batch.
-using Ticket = std::uint64_t;
+// Names a submitted batch; may outlive it. Empty by default.
+struct Submitted;
+using Ticket = std::shared_ptr<Submitted>;
 
 enum class Stream : std::uint8_t { out, err };
 
@@ -130,14 +132,15 @@ class Engine {
 
   // A number for a function, from now on valid in `Batch`. `definition` as in layout.md. The same
   // definition gets the same number.
-  std::uint32_t define(wire::Codec codec, std::string definition);
+  // `name` is what messages call it.
+  std::uint32_t define(wire::Codec codec, std::string definition, std::string name = {});
 
   // Queues a batch. After `drain` or a fatal start-up failure, its items settle at once.
   Ticket submit(Batch batch);
 
   // Cancels one item, or all with `item` absent. A queued item settles as `cancelled` at once; a
   // running one only with `force`, which kills its worker alone. Returns how many were cancelled.
-  std::uint32_t cancel(Ticket ticket, std::optional<std::uint32_t> item, bool force);
+  std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
 
   // How many items of this function are worth a batch of about a millisecond, from measured time.
   std::uint32_t suggested_count(std::uint32_t function) const;
@@ -157,7 +160,6 @@ class Engine {
   void kill();
 
   Stats stats() const;
-  std::vector<std::string> worker_summaries() const;  // one line each, for `doctor` and signals
   int workers() const;  // as configured
 
  private:

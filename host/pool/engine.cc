@@ -1,0 +1,300 @@
+#include <pool/engine.h>
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/sysinfo.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+
+#include <base/system.h>
+#include <pool/state.h>
+
+namespace pyhost::pool {
+namespace {
+
+Error closed_error() {
+  return Error(Code::cancelled, "the pool is closed and accepts no calls; start a new one");
+}
+
+// A killed worker is gone within milliseconds; this bounds the wait for one the kernel cannot end.
+constexpr base::Duration kKillPatience = std::chrono::seconds(5);
+
+std::uint64_t default_budget() {
+  struct sysinfo info {};
+  if (sysinfo(&info) != 0) return std::uint64_t{1} << 30;
+  return std::uint64_t{info.totalram} * info.mem_unit / 4;
+}
+
+}  // namespace
+
+void Event::set() {
+  word_.store(1, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+    base::futex_wake(word_, INT32_MAX, base::Sharing::one_process);
+  }
+}
+
+Engine::Engine(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Result<std::shared_ptr<Engine>> Engine::start(Options options) {
+  auto state = std::make_shared<State>();
+  State& s = *state;
+  s.worker_count = options.workers > 0 ? options.workers : base::usable_cpus();
+  s.per_worker = options.zygote_per_worker;
+  s.options = std::move(options);
+  if (s.options.max_shared_bytes == 0) s.options.max_shared_bytes = default_budget();
+  s.fork_generation = base::fork_generation();
+  s.epoll = base::HostFd(base::UniqueFd(epoll_create1(EPOLL_CLOEXEC)));
+  s.doorbell = base::HostFd(base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  s.wake = base::HostFd(base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  s.timer = base::HostFd(
+      base::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+  if (!s.epoll || !s.doorbell || !s.wake || !s.timer) {
+    return base::system_error(Code::startup, "opening the pool's descriptors (see `ulimit -n`)",
+                              errno);
+  }
+  s.watch_fd(s.doorbell.get(), Tag::doorbell, 0);
+  s.watch_fd(s.wake.get(), Tag::wake, 0);
+  s.watch_fd(s.timer.get(), Tag::timer, 0);
+  s.armed = base::Moment::max();
+  s.workers.resize(static_cast<std::size_t>(s.worker_count));
+  for (int i = 0; i < s.worker_count; ++i) s.workers[static_cast<std::size_t>(i)].number = i;
+  s.zygotes.resize(s.per_worker ? static_cast<std::size_t>(s.worker_count) : 1);
+  // The first zygote is started here: a snapshot of the caller must see this thread's state.
+  auto started = s.start_zygote(0);
+  if (!started.ok()) return std::move(started).error();
+  s.supervisor = std::thread([state] { state->supervise(); });
+  return std::shared_ptr<Engine>(new Engine(std::move(state)));
+}
+
+Engine::~Engine() {
+  if (state_->is_copy()) {
+    // The thread and the processes belong to the process this one was forked from.
+    new std::shared_ptr<State>(state_);
+    return;
+  }
+  kill();
+}
+
+Result<void> Engine::ready() {
+  State& s = *state_;
+  if (s.is_copy()) return closed_error();
+  State::Lock lock(s.mutex);
+  s.changed.wait(lock, [&] { return s.any_ready || s.fatal || s.stopping; });
+  if (s.fatal) return *s.fatal;
+  if (!s.any_ready) return closed_error();
+  return {};
+}
+
+std::uint32_t Engine::define(wire::Codec codec, std::string definition, std::string name) {
+  State& s = *state_;
+  std::string key = static_cast<char>('0' + static_cast<int>(codec)) + definition;
+  const State::Lock lock(s.mutex);
+  const auto [known, is_new] =
+      s.function_numbers.try_emplace(std::move(key), static_cast<std::uint32_t>(s.functions.size()));
+  if (is_new) {
+    s.functions.push_back(
+        {.codec = codec, .definition = std::move(definition), .name = std::move(name)});
+  }
+  return known->second;
+}
+
+Ticket Engine::submit(Batch batch) {
+  State& s = *state_;
+  auto work = std::make_shared<Submitted>();
+  work->unsettled = batch.count;
+  if (batch.count != 1) work->settled_many.resize(batch.count);
+  work->batch = std::move(batch);
+  if (s.is_copy()) return work;
+  State::Lock lock(s.mutex);
+  if (s.closed || s.fatal) {
+    const Error error = s.fatal ? *s.fatal : closed_error();
+    for (std::uint32_t i = 0; i < work->batch.count; ++i) s.fail(work, i, error, -1);
+  } else {
+    s.enqueue({work, 0, work->batch.count}, false);
+    s.pump();
+  }
+  s.run_deferred(lock);
+  return work;
+}
+
+std::uint32_t Engine::cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force) {
+  State& s = *state_;
+  if (!ticket || s.is_copy()) return 0;
+  State::Lock lock(s.mutex);
+  if (item && *item >= ticket->batch.count) return 0;
+  const std::uint32_t count = s.cancel(ticket, item, force);
+  s.pump();
+  s.run_deferred(lock);
+  return count;
+}
+
+std::uint32_t Engine::suggested_count(std::uint32_t function) const {
+  const State& s = *state_;
+  const State::Lock lock(s.mutex);
+  if (function >= s.functions.size()) return 1;
+  const double seconds = s.functions[function].item_seconds;
+  if (seconds < 0) return 1;
+  return static_cast<std::uint32_t>(std::clamp(kBatchSeconds / std::max(seconds, 1e-7), 1.0, 4096.0));
+}
+
+Wait Engine::wait(Event& event, base::Deadline deadline) {
+  State& s = *state_;
+  assert(!on_supervisor());
+  if (event.is_set()) return Wait::set;
+  if (s.is_copy()) return Wait::timed_out;
+  thread_local wire::Spin spin;
+  State::Lock lock(s.mutex);
+  s.enter_polling();
+  s.drain();
+  s.run_deferred(lock);
+  lock.unlock();
+  spin.until([&] {
+    if (event.is_set()) return true;
+    State::Lock attempt(s.mutex, std::try_to_lock);
+    if (!attempt.owns_lock()) return false;
+    if (s.drain()) s.run_deferred(attempt);
+    return event.is_set();
+  });
+  lock.lock();
+  s.leave_polling();
+  s.run_deferred(lock);
+  lock.unlock();
+  if (event.is_set()) return Wait::set;
+
+  event.sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  const bool in_time = base::futex_wait(event.word_, 0, deadline, base::Sharing::one_process);
+  event.sleepers_.fetch_sub(1, std::memory_order_relaxed);
+  if (event.is_set()) return Wait::set;
+  return in_time ? Wait::interrupted : Wait::timed_out;
+}
+
+void Engine::continue_on_supervisor(std::function<void()> continuation) {
+  State& s = *state_;
+  if (s.is_copy()) return;
+  const State::Lock lock(s.mutex);
+  s.continuations.push_back(std::move(continuation));
+  s.wake_supervisor();
+}
+
+bool Engine::on_supervisor() const {
+  return state_->supervisor.get_id() == std::this_thread::get_id();
+}
+
+// Retires the workers, or kills them; requires that nothing is queued or running.
+void Engine::State::stop_workers(Lock& lock, bool kill_now) {
+  stopping = true;
+  for (Worker& worker : workers) {
+    if (worker.state == WorkerState::absent || worker.state == WorkerState::dying) continue;
+    if (worker.state == WorkerState::forking) continue;  // killed when it turns up
+    if (!kill_now && worker.state == WorkerState::ready && worker.wire->post_retire()) {
+      worker.wire->notify();
+      worker.become(WorkerState::retiring);
+    } else {
+      kill(worker);
+    }
+  }
+  const auto gone = [this] {
+    return std::all_of(workers.begin(), workers.end(), [](const Worker& worker) {
+      return worker.state == WorkerState::absent || worker.ended;
+    });
+  };
+  if (changed.wait_for(lock, kill_now ? kKillPatience : options.retire_grace, gone)) return;
+  for (Worker& worker : workers) {
+    if (worker.alive()) kill(worker);
+  }
+  changed.wait_for(lock, kKillPatience, gone);
+}
+
+void Engine::State::shut_down(Lock& lock) {
+  finished = true;
+  wake_supervisor();
+  lock.unlock();
+  if (supervisor.get_id() == std::this_thread::get_id()) {
+    supervisor.detach();  // the last reference was dropped by a continuation
+  } else if (supervisor.joinable()) {
+    supervisor.join();
+  }
+  lock.lock();
+  for (Zygote& zygote : zygotes) {
+    if (zygote.started.watcher_pid < 0) continue;
+    process::Started started{.control = zygote.control.take(), .watcher = zygote.watcher.take(),
+                             .watcher_pid = zygote.started.watcher_pid};
+    process::shut_down(started, base::Deadline::in(kKillPatience));
+    zygote = Zygote{};
+    zygote.state = ZygoteState::dead;
+  }
+  run_deferred(lock);
+}
+
+bool Engine::drain(base::Deadline deadline) {
+  State& s = *state_;
+  if (s.is_copy()) return false;
+  State::Lock lock(s.mutex);
+  if (s.stopping) return true;
+  s.closed = true;
+  const auto settled = [&s] {
+    return s.idle() && s.deferred.empty() && !s.running_deferred;
+  };
+  bool clean = true;
+  if (deadline.endless()) {
+    s.changed.wait(lock, settled);
+  } else {
+    clean = s.changed.wait_until(lock, deadline.moment(), settled);
+  }
+  if (!clean) {
+    lock.unlock();
+    kill();
+    return false;
+  }
+  s.stop_workers(lock, false);
+  s.shut_down(lock);
+  return true;
+}
+
+void Engine::kill() {
+  State& s = *state_;
+  if (s.is_copy()) return;
+  State::Lock lock(s.mutex);
+  if (s.stopping) return;
+  s.closed = true;
+  const Error error(Code::cancelled, "the pool was shut down before the call finished");
+  s.fail_queued(error);
+  for (Worker& worker : s.workers) {
+    if (worker.wire && worker.state != WorkerState::dying) {
+      s.take_back(worker);
+      s.drain(worker);
+    }
+    const auto running = worker.running(base::now());
+    if (!running || worker.state == WorkerState::dying) continue;
+    s.put_down(worker, running->flight->work, running->flight->base + running->item, error);
+  }
+  s.fail_queued(error);
+  s.run_deferred(lock);
+  s.stop_workers(lock, true);
+  s.fail_queued(error);
+  s.shut_down(lock);
+}
+
+Stats Engine::stats() const {
+  const State& s = *state_;
+  const State::Lock lock(s.mutex);
+  Stats stats = s.totals;
+  stats.queued = s.queued;
+  stats.in_flight = s.in_flight;
+  for (const Worker& worker : s.workers) {
+    if (!worker.alive()) continue;
+    ++stats.workers;
+    if (!worker.in_flight.empty()) ++stats.busy;
+    stats.pids.push_back(worker.pid);
+  }
+  return stats;
+}
+
+int Engine::workers() const { return state_->worker_count; }
+
+}  // namespace pyhost::pool

@@ -1,0 +1,263 @@
+// lifecycle.cc: how workers come to be, and what their end means for what they had.
+//
+// A death is known from the pidfd at once; how it came about (the status of waitpid) is told by the
+// zygote a moment later. Items that were not claimed go back to the queue at the first, items that
+// were claimed fail at the second.
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include <base/system.h>
+#include <pool/state.h>
+
+namespace pyhost::pool {
+namespace {
+
+// Workers in a row that end before they are ready; more makes a hopeless set-up slow to say so.
+constexpr int kMostStartFailures = 3;
+// How long to wait for the status of a dead worker. Longer delays the bad news when a zygote dies
+// with its workers; shorter risks an "ended" without a reason on a loaded machine.
+constexpr base::Duration kStatusPatience = std::chrono::milliseconds(500);
+
+std::string seconds_text(base::Duration duration) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.3g s",
+                std::chrono::duration<double>(duration).count());
+  return text.data();
+}
+
+// Doubles from 10 ms to 1 s; the first respawn is immediate.
+base::Duration back_off(int failures) {
+  if (failures <= 1) return base::Duration::zero();
+  return std::chrono::milliseconds(std::min(1000, 10 << std::min(failures - 2, 7)));
+}
+
+}  // namespace
+
+void Engine::State::watch_fd(int fd, Tag tag, std::size_t index) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = (static_cast<std::uint64_t>(tag) << 32) | index;
+  epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event);
+}
+
+void Engine::State::spawn_missing(base::Moment now) {
+  if (stopping || fatal) return;
+  for (std::size_t i = 0; i < zygotes.size(); ++i) {
+    Zygote& zygote = zygotes[i];
+    if (zygote.state != ZygoteState::absent) continue;
+    if (zygote.start_at > now) {
+      arm(zygote.start_at);
+      continue;
+    }
+    if (auto started = start_zygote(i); !started.ok()) {
+      fail_start(std::move(started).error());
+      return;
+    }
+  }
+  for (Worker& worker : workers) {
+    Zygote& zygote = zygote_of(worker);
+    if (worker.state != WorkerState::absent || zygote.state != ZygoteState::ready) continue;
+    if (worker.respawn_at > now) {
+      arm(worker.respawn_at);
+      continue;
+    }
+    if (auto spawned = spawn(worker, zygote); !spawned.ok()) {
+      on_spawn_failure(worker, std::move(spawned).error());
+      if (fatal) return;
+    }
+  }
+}
+
+Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
+  auto wire = wire::HostEnd::create(options.sizes);
+  if (!wire.ok()) return std::move(wire).error();
+  auto host_region = wire->share_host_region();
+  if (!host_region.ok()) return std::move(host_region).error();
+  auto worker_region = wire->share_worker_region();
+  if (!worker_region.ok()) return std::move(worker_region).error();
+  auto out = base::pipe();
+  if (!out.ok()) return std::move(out).error();
+  auto err = base::pipe();
+  if (!err.ok()) return std::move(err).error();
+
+  std::array<int, process::kForkFds> fds{};
+  fds[process::kHostRegionFd] = host_region->get();
+  fds[process::kWorkerRegionFd] = worker_region->get();
+  fds[process::kDoorbellFd] = doorbell.get();
+  fds[process::kStdoutFd] = out->writer.get();
+  fds[process::kStderrFd] = err->writer.get();
+  const auto kind = per_worker ? process::ControlKind::become : process::ControlKind::fork;
+  auto sent = process::send_control(zygote.control.get(), {.kind = kind, .worker = worker.number},
+                                    {}, fds);
+  if (!sent.ok()) return std::move(sent).error();
+
+  worker.wire = std::make_unique<wire::HostEnd>(std::move(*wire));
+  worker.wants = 0;
+  want(worker, wire::kRingBell);
+  worker.out = OutputPipe(std::move(out->reader));
+  worker.err = OutputPipe(std::move(err->reader));
+  watch_fd(worker.out.fd(), Tag::out, worker.number);
+  watch_fd(worker.err.fd(), Tag::err, worker.number);
+  worker.started_at = base::now();
+  worker.become(WorkerState::forking);
+  return {};
+}
+
+void Engine::State::on_spawn_failure(Worker& worker, Error error) {
+  worker.respawn_at = base::now() + back_off(++worker.fruitless_deaths + 1);
+  arm(worker.respawn_at);
+  const bool others = std::any_of(workers.begin(), workers.end(), [](const Worker& other) {
+    return other.state != WorkerState::absent;
+  });
+  if (++start_failures < kMostStartFailures) return;
+  error.message = "no worker can be started: " + error.message;
+  error.code = Code::startup;
+  if (!others) {
+    fail_start(std::move(error));
+  } else if (start_failures == kMostStartFailures) {
+    notice(error.message + "; going on with the workers there are");
+  }
+}
+
+void Engine::State::kill(Worker& worker) {
+  // The pid is ours while its pidfd says that the process is not reaped.
+  if (worker.pid > 0 && worker.pidfd && !worker.ended) {
+    base::kill_tree(worker.pid);
+  }
+  if (worker.state == WorkerState::dying) return;
+  worker.become(WorkerState::dying);
+  worker.died_at = base::now();
+}
+
+bool Engine::State::put_down(Worker& worker, const Ticket& work, std::uint32_t item,
+                             Error verdict) {
+  take_back(worker);  // from here on it claims nothing new, so that nothing else can be lost
+  drain(worker);
+  if (worker.state != WorkerState::ready && worker.state != WorkerState::retiring) return false;
+  const auto running = worker.running(base::now());
+  if (!running || running->flight->work != work || running->flight->base + running->item != item) {
+    return false;
+  }
+  --running->flight->outstanding;
+  --worker.ahead;
+  --in_flight;
+  fail(work, item, std::move(verdict), worker.number);
+  kill(worker);
+  return true;
+}
+
+void Engine::State::on_death(Worker& worker) {
+  worker.ended = true;
+  worker.pidfd.reset();
+  if (worker.wire) drain(worker);
+  collect_output(worker, true);
+  if (worker.state != WorkerState::dying) {
+    worker.become(WorkerState::dying);
+    worker.died_at = base::now();
+  }
+  lose_in_flight(worker);
+  pump();
+  if (worker.status || zygote_of(worker).state != ZygoteState::ready) {
+    bury(worker);
+  } else {
+    arm(worker.died_at + kStatusPatience);
+  }
+}
+
+void Engine::State::lose_in_flight(Worker& worker) {
+  if (!worker.wire) return;
+  const wire::Claim claim = worker.wire->claim();
+  const base::Moment now = base::now();
+  // Batches are run in the order they were posted: before the claimed one everything was claimed.
+  bool behind_claim = true;
+  for (std::size_t i = worker.in_flight.size(); i-- > 0;) {
+    InFlight& flight = worker.in_flight[i];
+    std::uint32_t claimed = behind_claim ? 0 : flight.posted.end;
+    if (flight.posted.batch == claim.batch) {
+      behind_claim = false;
+      claimed = std::min(claim.items, flight.posted.end);
+    }
+    for (std::uint32_t item = 0; item < claimed; ++item) {
+      if (flight.work->settled(flight.base + item)) continue;
+      --flight.outstanding;
+      --worker.ahead;
+      worker.victims.push_back(
+          {.work = flight.work, .item = flight.base + item,
+           .since = std::clamp(base::moment(claim.claimed_ns), flight.posted_at, now)});
+    }
+    if (flight.work->payload_posted && claimed == 0) {
+      const wire::Bytes bytes = worker.wire->payload(flight.posted);
+      flight.work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      flight.work->payload_posted = false;
+    }
+    requeue(worker, flight, claimed, flight.posted.end);
+    shared_bytes -= flight.posted.payload_bytes;
+    --flight.work->flights;
+  }
+  for (const Worker::Victim& victim : worker.victims) ++victim.work->flights;
+  worker.in_flight.clear();
+}
+
+Error Engine::State::crash_error(const Worker& worker, const Worker::Victim& victim) const {
+  const Function& function = functions[victim.work->batch.function];
+  Error error(Code::worker_crashed, "worker " + std::to_string(worker.number) + " (pid " +
+                                        std::to_string(worker.pid) + ") ");
+  if (worker.status) {
+    error.message += describe_status(*worker.status);
+    if (WIFSIGNALED(*worker.status)) error.signal = WTERMSIG(*worker.status);
+    if (WIFEXITED(*worker.status)) error.exit_code = WEXITSTATUS(*worker.status);
+  } else {
+    error.message += "ended together with its zygote";
+  }
+  error.message += " after " + seconds_text(worker.died_at - victim.since) + " in " +
+                   (function.name.empty() ? "a call" : "`" + function.name + "`");
+  if (error.exit_code >= 0) error.message += ", before the call returned";
+  error.worker = worker.number;
+  error.stderr_tail = worker.err.tail();
+  return error;
+}
+
+void Engine::State::bury(Worker& worker) {
+  const bool was_ready = worker.settled > 0 || any_ready;
+  const bool expected = stopping || !worker.victims.empty();
+  for (const Worker::Victim& victim : worker.victims) {
+    --in_flight;
+    --victim.work->flights;
+    fail(victim.work, victim.item, crash_error(worker, victim), worker.number);
+  }
+  if (!stopping) ++totals.crashes;
+  if (!expected && !was_ready && ++start_failures >= kMostStartFailures) {
+    Error error(Code::startup,
+                "workers end before they are ready: worker " + std::to_string(worker.number) +
+                    " (pid " + std::to_string(worker.pid) + ") " +
+                    (worker.status ? describe_status(*worker.status) : std::string("ended")));
+    error.stderr_tail = worker.err.tail();
+    fail_start(std::move(error));
+  }
+  const int fruitless = worker.victims.empty() ? worker.fruitless_deaths + 1 : 0;
+  worker.become(WorkerState::absent);
+  const int number = worker.number;
+  worker = Worker{};
+  worker.number = number;
+  worker.fruitless_deaths = fruitless;
+  worker.respawn_at = base::now() + back_off(fruitless);
+  if (!stopping) {
+    ++totals.respawns;
+    spawn_missing(base::now());
+  }
+  changed.notify_all();
+}
+
+// Nothing can ever run: everything queued fails now, everything submitted later at once.
+void Engine::State::fail_start(Error error) {
+  if (fatal) return;
+  fatal = std::move(error);
+  fail_queued(*fatal);
+  changed.notify_all();
+}
+
+}  // namespace pyhost::pool

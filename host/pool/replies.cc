@@ -1,0 +1,233 @@
+// replies.cc: taking replies from the rings, and settling items exactly once.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include <pool/state.h>
+
+namespace pyhost::pool {
+namespace {
+
+// A moving average follows a change of task length within a handful of replies.
+constexpr double kAverageWeight = 0.2;
+
+Error protocol_error(const Worker& worker, const std::string& what) {
+  Error error(Code::protocol, "reply from worker " + std::to_string(worker.number) +
+                                  " rejected: " + what + "; worker replaced");
+  error.worker = worker.number;
+  return error;
+}
+
+}  // namespace
+
+bool Engine::State::drain() {
+  bool any = false;
+  for (Worker& worker : workers) {
+    if (worker.wire && worker.wire->replies_waiting()) any = drain(worker) || any;
+  }
+  if (any) pump();
+  return any;
+}
+
+bool Engine::State::drain(Worker& worker) {
+  bool any = false;
+  for (;;) {
+    auto reply = worker.wire->next_reply();
+    if (reply.ok() && !reply->has_value()) return any;
+    any = true;
+    const Result<void> accepted = reply.ok() ? accept(worker, std::move(**reply))
+                                             : Result<void>(std::move(reply).error());
+    if (accepted.ok()) continue;
+    if (worker.state == WorkerState::dying) return any;
+    // Nothing it says counts any more; its death settles what it had.
+    notice(accepted.error().message);
+    const auto running = worker.running(base::now());
+    if (running) {
+      const Ticket work = running->flight->work;
+      --running->flight->outstanding;
+      --worker.ahead;
+      --in_flight;
+      fail(work, running->flight->base + running->item, accepted.error(), worker.number);
+    }
+    kill(worker);
+    return any;
+  }
+}
+
+Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
+  switch (reply.kind) {
+    case wire::Kind::ready:
+      if (worker.state == WorkerState::starting) {
+        worker.become(WorkerState::ready);
+        any_ready = true;
+        start_failures = 0;
+        changed.notify_all();
+      }
+      return {};
+    case wire::Kind::release:
+      worker.wire->release_block(reply.block);
+      return {};
+    case wire::Kind::stopped:
+      return accept_stopped(worker, reply);
+    default:
+      break;
+  }
+  const auto flight = std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
+                                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
+  if (flight == worker.in_flight.end()) {
+    return protocol_error(worker, "batch " + std::to_string(reply.batch) + " is not in flight");
+  }
+  if (reply.item >= flight->posted.end) {
+    return protocol_error(worker, "item " + std::to_string(reply.item) + " is not below " +
+                                      std::to_string(flight->posted.end));
+  }
+  const std::uint32_t item = flight->base + reply.item;
+  if (flight->work->settled(item)) {
+    if (worker.state == WorkerState::dying) return {};
+    return protocol_error(worker, "item " + std::to_string(item) + " has its outcome already");
+  }
+  if (reply.printed) collect_output(worker, false);
+  measure(*flight, reply);
+  flight->keep_block = flight->keep_block || reply.keeps;
+  worker.stuck = false;
+  worker.fruitless_deaths = 0;
+  zygote_deaths = 0;
+  ++worker.settled;
+  --flight->outstanding;
+  --worker.ahead;
+  --in_flight;
+
+  Outcome outcome;
+  outcome.ok = reply.status == wire::Status::ok;
+  outcome.raised = !outcome.ok;
+  outcome.marshal = reply.status == wire::Status::marshal;
+  outcome.codec = reply.codec;
+  outcome.payload = std::move(reply.payload);
+  outcome.worker = worker.number;
+  outcome.claimed_ns = reply.claimed_ns;
+  settle(flight->work, item, std::move(outcome));
+  if (flight->outstanding == 0) finish(worker, flight);
+  return {};
+}
+
+// The worker found, in the moment of its claim, that the item had been taken back.
+Result<void> Engine::State::accept_stopped(Worker& worker, const wire::Reply& reply) {
+  const auto flight = std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
+                                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
+  if (flight == worker.in_flight.end()) return {};  // all of it was taken back with certainty
+  if (reply.item >= flight->posted.end || flight->work->settled(flight->base + reply.item)) {
+    return {};
+  }
+  if (flight->work->payload_posted) {
+    const wire::Bytes bytes = worker.wire->payload(flight->posted);
+    flight->work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    flight->work->payload_posted = false;
+  }
+  requeue(worker, *flight, reply.item, flight->posted.end);
+  flight->posted.end = reply.item;
+  if (flight->outstanding == 0) finish(worker, flight);
+  return {};
+}
+
+void Engine::State::measure(InFlight& flight, const wire::Reply& reply) {
+  const base::Moment now = base::now();
+  const std::uint64_t claimed =
+      std::clamp(reply.claimed_ns, base::nanoseconds(flight.posted_at), base::nanoseconds(now));
+  if (flight.replied++ == 0) flight.first_claim_ns = claimed;
+  flight.last_claim_ns = claimed;
+  if (flight.outstanding > 1) return;
+  // Between claims when there are several: then the wait for the host to look is not counted.
+  const double seconds =
+      flight.replied > 1
+          ? static_cast<double>(flight.last_claim_ns - flight.first_claim_ns) * 1e-9 /
+                (flight.replied - 1)
+          : std::chrono::duration<double>(now - base::moment(claimed)).count();
+  double& average = functions[flight.work->batch.function].item_seconds;
+  average = average < 0 ? seconds : average + kAverageWeight * (seconds - average);
+}
+
+// The only place where an item gets its outcome. Requires: it has none, and is counted nowhere.
+void Engine::State::settle(const Ticket& work, std::uint32_t item, Outcome outcome) {
+  assert(!work->settled(item));
+  work->mark_settled(item);
+  ++totals.settled;
+  if (!outcome.ok) ++totals.failed;
+  outcome.settled_ns = base::nanoseconds(base::now());
+  deferred.push_back({.sink = work->batch.sink, .item = item, .outcome = std::move(outcome)});
+  if (idle()) changed.notify_all();
+}
+
+void Engine::State::fail(const Ticket& work, std::uint32_t item, Error error, int worker) {
+  if (error.worker < 0) error.worker = worker;
+  Outcome outcome;
+  outcome.worker = worker;
+  outcome.failure = std::make_shared<Error>(std::move(error));
+  settle(work, item, std::move(outcome));
+}
+
+void Engine::State::finish(Worker& worker, std::deque<InFlight>::iterator flight) {
+  worker.wire->finish(flight->posted, flight->keep_block);
+  shared_bytes -= flight->posted.payload_bytes;
+  --flight->work->flights;
+  worker.in_flight.erase(flight);
+}
+
+void Engine::State::collect_output(Worker& worker, bool last) {
+  for (const Stream stream : {Stream::out, Stream::err}) {
+    OutputPipe& pipe = stream == Stream::out ? worker.out : worker.err;
+    std::string lines;
+    pipe.read(lines, last);
+    if (lines.empty()) continue;
+    deferred.push_back({.worker = worker.number, .stream = stream, .lines = std::move(lines)});
+  }
+}
+
+// Sinks and printed lines, in the order in which they came up, by one thread at a time.
+void Engine::State::run_deferred(Lock& lock) {
+  if (running_deferred) return;
+  running_deferred = true;
+  std::deque<Deferred> batch;
+  while (!deferred.empty()) {
+    batch.swap(deferred);
+    lock.unlock();
+    for (Deferred& one : batch) {
+      if (one.sink) {
+        one.sink->settle(one.item, std::move(one.outcome));
+      } else if (one.worker < 0) {
+        options.on_notice(one.lines);
+      } else if (options.on_output) {
+        options.on_output(one.worker, one.stream, one.lines);
+      }
+    }
+    batch.clear();
+    lock.lock();
+  }
+  running_deferred = false;
+  if (idle()) changed.notify_all();
+}
+
+void Engine::State::want(Worker& worker, std::uint32_t wants) {
+  if (worker.wants == wants) return;
+  worker.wants = wants;
+  worker.wire->set_wants(wants);
+}
+
+// From now on this thread looks by itself: workers need not ring.
+void Engine::State::enter_polling() {
+  if (pollers++ > 0) return;
+  for (Worker& worker : workers) {
+    if (worker.wire && worker.ahead > 0) want(worker, 0);
+  }
+}
+
+// The last one to leave asks for the doorbell again, and looks once more for what came between.
+void Engine::State::leave_polling() {
+  if (--pollers > 0) return;
+  for (Worker& worker : workers) {
+    if (worker.wire) want(worker, wire::kRingBell);
+  }
+  drain();
+}
+
+}  // namespace pyhost::pool

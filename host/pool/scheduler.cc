@@ -1,0 +1,278 @@
+// scheduler.cc: which item runs on which worker, and when.
+//
+// A worker has credit while the measured time of what it has ahead is short. Tiny items travel in
+// batches worth about a millisecond, long ones one by one; nothing is posted behind an item that
+// turned out long, and what was posted behind it is taken back.
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include <pool/state.h>
+
+namespace pyhost::pool {
+namespace {
+
+constexpr std::uint32_t kMostItems = 4096;   // per record: bounds what one revocation walks over
+constexpr std::size_t kMostRecords = 1024;   // per worker: bounds the search for a reply's batch
+
+// Skips `count` framed items from `offset` on.
+std::size_t skip_items(std::string_view payload, std::size_t offset, std::uint32_t count) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::uint64_t length = 0;
+    assert(offset + sizeof length <= payload.size());
+    std::memcpy(&length, payload.data() + offset, sizeof length);
+    offset += sizeof length + length;
+  }
+  return offset;
+}
+
+wire::Bytes as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+}  // namespace
+
+void Engine::State::enqueue(Part part, bool front) {
+  for (std::uint32_t i = part.first; i < part.end; ++i) queued += part.work->settled(i) ? 0 : 1;
+  if (front) {
+    ready.push_front(std::move(part));
+  } else {
+    ready.push_back(std::move(part));
+  }
+}
+
+// The items of [first, end) as a payload of their own.
+std::string Engine::State::slice(const Submitted& work, std::uint32_t first,
+                                 std::uint32_t end) const {
+  const std::string& payload = work.batch.payload;
+  const std::size_t from = skip_items(payload, 0, first);
+  const std::size_t to = end == work.batch.count ? payload.size()
+                                                 : skip_items(payload, from, end - first);
+  return payload.substr(from, to - from);
+}
+
+// How many items of this function the worker may be given now; 0: none.
+std::uint32_t Engine::State::credit(const Worker& worker, const Function& function) const {
+  if (worker.stuck || worker.in_flight.size() >= kMostRecords) return 0;
+  const std::uint32_t ahead = worker.ahead;
+  if (function.item_seconds < 0) return ahead == 0 ? 1 : 0;
+  const double seconds = std::max(function.item_seconds, 1e-7);
+  if (ahead == 0) {
+    return static_cast<std::uint32_t>(
+        std::clamp(kBatchSeconds / seconds, 1.0, static_cast<double>(kMostItems)));
+  }
+  const double room = kAheadSeconds / seconds - ahead;
+  if (room < 1) return 0;
+  return static_cast<std::uint32_t>(std::min(room, static_cast<double>(kMostItems)));
+}
+
+// The worker with the least ahead of it; the lowest number among equals, which is the one most
+// likely to be still awake.
+Worker* Engine::State::next_worker() {
+  Worker* best = nullptr;
+  std::uint32_t least = 0;
+  for (Worker& worker : workers) {
+    if (worker.state != WorkerState::ready || worker.stuck) continue;
+    const std::uint32_t ahead = worker.ahead;
+    if (best == nullptr || ahead < least) {
+      best = &worker;
+      least = ahead;
+      if (ahead == 0) break;
+    }
+  }
+  return best;
+}
+
+void Engine::State::pump() {
+  if (ready.empty()) return;
+  std::uint64_t touched = 0;  // workers to wake, by number modulo 64
+  while (!ready.empty()) {
+    Worker* worker = next_worker();
+    if (worker == nullptr || !post_some(*worker)) break;
+    touched |= std::uint64_t{1} << (worker->number % 64);
+  }
+  if (touched == 0) return;
+  for (Worker& worker : workers) {
+    if (worker.wire && (touched >> (worker.number % 64) & 1) != 0) worker.wire->notify();
+  }
+}
+
+bool Engine::State::define_on(Worker& worker, std::uint32_t function) {
+  if (function < worker.defined.size() && worker.defined[function]) return true;
+  const Function& known = functions[function];
+  auto posted = worker.wire->define(function, known.codec, as_bytes(known.definition));
+  if (!posted.ok() || !posted->has_value()) return false;
+  if (worker.defined.size() <= function) worker.defined.resize(function + 1);
+  worker.defined[function] = true;
+  return true;
+}
+
+// Posts the front of the queue to `worker`, as far as its credit goes. False: nothing more can be
+// posted now.
+bool Engine::State::post_some(Worker& worker) {
+  Part& part = ready.front();
+  while (part.first < part.end && part.work->settled(part.first)) ++part.first;
+  if (part.first == part.end) {
+    ready.pop_front();
+    return true;
+  }
+  Submitted& work = *part.work;
+  const Function& function = functions[work.batch.function];
+  const std::uint32_t allowed = credit(worker, function);
+  if (allowed == 0 || !define_on(worker, work.batch.function)) return false;
+
+  // A fair share, so that the end of a map does not wait for one worker.
+  const auto share = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>((queued + worker_count - 1) / worker_count, kMostItems));
+  const std::uint32_t most = std::max<std::uint32_t>(1, std::min(allowed, share));
+  std::uint32_t end = part.first + 1;
+  while (end < part.end && end - part.first < most && !work.settled(end)) ++end;
+
+  const bool whole = part.first == 0 && end == work.batch.count;
+  std::string piece;
+  if (!whole) piece = slice(work, part.first, end);
+  const std::string& payload = whole ? work.batch.payload : piece;
+  const std::uint64_t budget = options.max_shared_bytes;
+  if (payload.size() > budget) {
+    const std::uint32_t item = part.first;
+    --queued;
+    fail(part.work, item, Error(Code::backpressure, "a call of " + std::to_string(payload.size()) +
+         " bytes exceeds the pool's budget of " + std::to_string(budget) +
+         " bytes of shared memory; send less, or raise the budget"), -1);
+    return true;
+  }
+  if (shared_bytes + payload.size() > budget) return false;
+
+  auto posted = worker.wire->post({.function = work.batch.function, .codec = work.batch.codec,
+                                   .style = work.batch.style, .first = 0, .end = end - part.first,
+                                   .payload = as_bytes(payload)});
+  if (!posted.ok()) {
+    if (in_flight > 0) return false;  // room comes back when something finishes
+    const std::uint32_t item = part.first;
+    --queued;
+    fail(part.work, item, std::move(posted).error(), -1);
+    return true;
+  }
+  if (!posted->has_value()) return false;
+
+  const base::Moment now = base::now();
+  const std::uint32_t items = end - part.first;
+  worker.in_flight.push_back({.posted = **posted, .work = part.work, .base = part.first,
+                              .outstanding = items, .posted_at = now});
+  shared_bytes += payload.size();
+  worker.ahead += items;
+  ++work.flights;
+  queued -= items;
+  in_flight += items;
+  if (work.batch.count == 1 && (*posted)->block != 0) {
+    work.batch.payload = std::string();  // it lives in the worker's region now
+    work.payload_posted = true;
+  }
+  want(worker, pollers > 0 ? 0 : wire::kRingBell);
+  const auto& limit = work.batch.timeout ? work.batch.timeout : options.timeout;
+  if (limit) arm(now + *limit);
+  if (worker.ahead > 1) arm(now + kLongItem);
+  part.first = end;
+  if (part.first == part.end) ready.pop_front();
+  return true;
+}
+
+// Puts wire items [first, end) of a posted part back at the front of the queue.
+void Engine::State::requeue(Worker& worker, InFlight& flight, std::uint32_t first,
+                            std::uint32_t end) {
+  if (first >= end) return;
+  std::uint32_t items = 0;
+  for (std::uint32_t i = first; i < end; ++i) items += flight.work->settled(flight.base + i) ? 0 : 1;
+  flight.outstanding -= items;
+  worker.ahead -= items;
+  in_flight -= items;
+  if (items > 0) enqueue({flight.work, flight.base + first, flight.base + end}, true);
+}
+
+void Engine::State::take_back(Worker& worker) {
+  for (std::size_t i = worker.in_flight.size(); i-- > 0;) {
+    InFlight& flight = worker.in_flight[i];
+    const std::uint32_t before = flight.posted.end;
+    const std::uint32_t from = worker.wire->shrink(flight.posted, flight.posted.first);
+    if (from >= before) continue;
+    if (flight.work->payload_posted && from == 0) {
+      const wire::Bytes bytes = worker.wire->payload(flight.posted);
+      flight.work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      flight.work->payload_posted = false;
+    }
+    requeue(worker, flight, from, before);
+    flight.posted.end = from;
+    if (flight.outstanding == 0) {
+      finish(worker, worker.in_flight.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+}
+
+void Engine::State::fail_queued(const Error& error) {
+  std::deque<Part> parts;
+  parts.swap(ready);
+  queued = 0;
+  for (const Part& part : parts) {
+    for (std::uint32_t item = part.first; item < part.end; ++item) {
+      if (!part.work->settled(item)) fail(part.work, item, error, -1);
+    }
+  }
+  changed.notify_all();
+}
+
+namespace {
+
+Error cancelled() { return Error(Code::cancelled, "the call was cancelled before it finished"); }
+
+}  // namespace
+
+// Cancels those of the wanted items that are with no worker. Their parts are skipped later.
+std::uint32_t Engine::State::cancel_queued(const Ticket& ticket,
+                                           std::optional<std::uint32_t> item) {
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> away;  // ranges that are with workers
+  for (const Worker& worker : workers) {
+    if (ticket->flights == 0) break;
+    for (const InFlight& flight : worker.in_flight) {
+      if (flight.work == ticket) away.emplace_back(flight.base, flight.base + flight.posted.end);
+    }
+    for (const Worker::Victim& victim : worker.victims) {
+      if (victim.work == ticket) away.emplace_back(victim.item, victim.item + 1);
+    }
+  }
+  const std::uint32_t first = item.value_or(0);
+  const std::uint32_t end = item ? *item + 1 : ticket->batch.count;
+  std::uint32_t count = 0;
+  for (std::uint32_t i = first; i < end; ++i) {
+    const bool gone = std::any_of(away.begin(), away.end(), [i](const auto& range) {
+      return i >= range.first && i < range.second;
+    });
+    if (gone || ticket->settled(i)) continue;
+    --queued;
+    fail(ticket, i, cancelled(), -1);
+    ++count;
+  }
+  return count;
+}
+
+std::uint32_t Engine::State::cancel(const Ticket& ticket, std::optional<std::uint32_t> item,
+                                    bool force) {
+  // What is posted but not claimed comes back to the queue, where it can be cancelled.
+  for (Worker& worker : workers) {
+    if (ticket->flights == 0) break;
+    const bool here = std::any_of(worker.in_flight.begin(), worker.in_flight.end(),
+                                  [&](const InFlight& flight) { return flight.work == ticket; });
+    if (here && worker.wire) take_back(worker);
+  }
+  std::uint32_t count = cancel_queued(ticket, item);
+  for (Worker& worker : workers) {
+    if (!force || worker.state != WorkerState::ready) continue;
+    const auto running = worker.running(base::now());
+    if (!running || running->flight->work != ticket) continue;
+    const std::uint32_t runs = running->flight->base + running->item;
+    if (item && runs != *item) continue;
+    if (put_down(worker, ticket, runs, cancelled())) ++count;
+  }
+  return count;
+}
+
+}  // namespace pyhost::pool

@@ -1,0 +1,193 @@
+// state.h: the engine's insides, shared by the files of this folder only.
+//
+//   any thread            under State::mutex                       supervisor thread
+//   +---------+  Batch   +--------------------------------------+  epoll: doorbell, control sockets,
+//   | submit  |--------->| ready (parts)                        |         pidfds, output, timer
+//   | cancel  |          |   | pump: credit, share, post        |<----+--------------------------+
+//   | wait    |<--+      | worker k: in_flight                  |     | drain, deaths, deadlines |
+//   +---------+   |      |   | drain: next_reply -> settle      |     | respawn, take back       |
+//                 |      +---|----------------------------------+     +--------------------------+
+//                 |          v
+//                 +--- deferred (sinks, printed lines): run in order, with no lock held
+//
+// 1. submit() makes a part; pump() posts parts to workers with credit.
+// 2. Whoever waits drains the rings of all workers; when nobody does, workers ring the doorbell and
+//    the supervisor drains. Which of the two holds is written into every worker's `wants`.
+// 3. Every item is settled exactly once, in settle(): by its reply, a death, a deadline or a cancel,
+//    whichever is seen first.
+//
+// Why one mutex: draining and posting touch the same few words of a worker, for well under a
+// microsecond; finer locks would cost more than they save.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include <base/fork_guard.h>
+#include <pool/engine.h>
+#include <pool/worker.h>
+#include <process/control.h>
+#include <wire/spin.h>
+
+namespace pyhost::pool {
+
+// A function as defined once per pool.
+struct Function {
+  wire::Codec codec = wire::Codec::none;
+  std::string definition;
+  std::string name;
+  double item_seconds = -1;  // moving average; negative: not measured yet
+};
+
+enum class ZygoteState : std::uint8_t { absent, loading, ready, dead };
+
+struct Zygote {
+  ZygoteState state = ZygoteState::absent;
+  process::Started started;
+  base::HostFd control;
+  base::HostFd watcher;
+  pid_t pid = -1;
+  base::Moment started_at{};
+  base::Moment start_at{};  // absent: not before
+};
+
+// Tags of descriptors in the epoll set: kind << 32 | index.
+enum class Tag : std::uint32_t { doorbell, wake, timer, control, watcher, worker, out, err };
+
+struct Engine::State : std::enable_shared_from_this<Engine::State> {
+  // --- What never changes after start.
+  Options options;
+  int worker_count = 1;
+  unsigned fork_generation = 0;
+  base::HostFd epoll;
+  base::HostFd doorbell;  // written by workers
+  base::HostFd wake;      // written by other threads of the host
+  base::HostFd timer;
+  std::thread supervisor;
+
+  // --- Guarded by mutex.
+  mutable std::mutex mutex;
+  std::condition_variable changed;  // a worker or zygote changed state, or the pool became idle
+  std::vector<Worker> workers;
+  std::vector<Zygote> zygotes;  // one, or one per worker
+  bool per_worker = false;
+  std::deque<Function> functions;
+  std::unordered_map<std::string, std::uint32_t> function_numbers;
+  std::deque<Part> ready;
+  std::uint64_t queued = 0;     // unsettled items in `ready`
+  std::uint64_t in_flight = 0;  // unsettled items with workers
+  std::uint64_t shared_bytes = 0;
+  std::optional<Error> fatal;  // why nothing can run any more
+  bool closed = false;         // accepts nothing new
+  bool stopping = false;       // retiring or killing: no respawn
+  bool finished = false;       // the supervisor is to end
+  bool any_ready = false;      // some worker was ready once
+  int start_failures = 0;      // workers in a row that ended before they were ready
+  int zygote_deaths = 0;       // in a row, without an item settled in between
+  int pollers = 0;             // threads that drain by themselves: no doorbell needed
+  base::Moment armed{};        // when the timer fires; max: not armed
+  Stats totals;
+  std::vector<std::function<void()>> continuations;
+
+  struct Deferred {
+    std::shared_ptr<Sink> sink;  // or output of `worker`
+    std::uint32_t item = 0;
+    Outcome outcome;
+    int worker = -1;
+    Stream stream = Stream::out;
+    std::string lines;
+  };
+  std::deque<Deferred> deferred;
+  bool running_deferred = false;
+
+  using Lock = std::unique_lock<std::mutex>;
+
+  // --- scheduler.cc
+  void enqueue(Part part, bool front);
+  void pump();  // posts what can be posted, and wakes the workers concerned
+  bool post_some(Worker& worker);
+  bool define_on(Worker& worker, std::uint32_t function);
+  std::uint32_t credit(const Worker& worker, const Function& function) const;
+  Worker* next_worker();
+  // Wire item numbers.
+  void requeue(Worker& worker, InFlight& flight, std::uint32_t first, std::uint32_t end);
+  void take_back(Worker& worker);  // everything it has not claimed
+  std::string slice(const Submitted& work, std::uint32_t first, std::uint32_t end) const;
+  void fail_queued(const Error& error);
+  std::uint32_t cancel_queued(const Ticket& ticket, std::optional<std::uint32_t> item);
+  std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
+
+  // --- replies.cc
+  bool drain();  // all workers; whether anything came
+  bool drain(Worker& worker);
+  Result<void> accept(Worker& worker, wire::Reply reply);
+  Result<void> accept_stopped(Worker& worker, const wire::Reply& reply);
+  void measure(InFlight& flight, const wire::Reply& reply);
+  void settle(const Ticket& work, std::uint32_t item, Outcome outcome);
+  void fail(const Ticket& work, std::uint32_t item, Error error, int worker);
+  void finish(Worker& worker, std::deque<InFlight>::iterator flight);
+  void collect_output(Worker& worker, bool last);
+  void run_deferred(Lock& lock);  // unlocks meanwhile
+  void enter_polling();
+  void leave_polling();
+  void want(Worker& worker, std::uint32_t wants);
+
+  // --- lifecycle.cc
+  void spawn_missing(base::Moment now);
+  Result<void> spawn(Worker& worker, Zygote& zygote);
+  void on_spawn_failure(Worker& worker, Error error);
+  void on_death(Worker& worker);  // its pidfd is readable
+  void lose_in_flight(Worker& worker);
+  void bury(Worker& worker);  // everything about its end is known
+  Error crash_error(const Worker& worker, const Worker::Victim& victim) const;
+  void kill(Worker& worker);
+  // Kills the worker if it still runs that item, which gets `verdict`. Nothing else is lost.
+  bool put_down(Worker& worker, const Ticket& work, std::uint32_t item, Error verdict);
+  void fail_start(Error error);
+  void watch_fd(int fd, Tag tag, std::size_t index);
+
+  // --- zygotes.cc
+  Result<void> start_zygote(std::size_t index);
+  void on_control(std::size_t index);
+  void on_message(std::size_t index, process::ControlMessage message);
+  void on_zygote_ready(std::size_t index, const std::string& info);
+  void on_forked(process::ControlMessage message);
+  void on_worker_status(pid_t pid, int status);
+  void on_zygote_end(std::size_t index, std::optional<int> status);
+  void on_watcher_end(std::size_t index);
+  Zygote& zygote_of(const Worker& worker) { return zygotes[per_worker ? worker.number : 0]; }
+
+  // --- supervisor.cc
+  void supervise();
+  void dispatch(Tag tag, std::size_t index);
+  void on_timer(base::Moment now);
+  base::Moment check_worker(Worker& worker, base::Moment now);  // when to look again
+  void arm(base::Moment when);  // the timer fires then or earlier
+  void notice(std::string line);
+  void wake_supervisor();
+
+  // --- engine.cc
+  bool idle() const { return queued == 0 && in_flight == 0; }
+  bool is_copy() const { return base::fork_generation() != fork_generation; }
+  void stop_workers(Lock& lock, bool kill_now);
+  void shut_down(Lock& lock);
+};
+
+// Items worth about this long travel as one batch. Halved: more records and wake-ups per item.
+// Doubled: a crash or a cancel has more to take back, and the tail of a map gets longer.
+inline constexpr double kBatchSeconds = 1e-3;
+// Work a worker may have ahead of it. Below one batch it would run dry between replies.
+inline constexpr double kAheadSeconds = 2e-3;
+// An item that runs longer than this loses its followers to other workers.
+inline constexpr base::Duration kLongItem = std::chrono::milliseconds(3);
+
+}  // namespace pyhost::pool

@@ -1,0 +1,180 @@
+// supervisor.cc: the engine's own thread. It sleeps in epoll until a worker rings, a process ends,
+// somebody prints or a moment comes; with nothing to do it uses no CPU.
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <base/system.h>
+#include <pool/state.h>
+
+namespace pyhost::pool {
+namespace {
+
+void clear_counter(int fd) {
+  std::uint64_t count = 0;
+  while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {
+  }
+}
+
+std::string limit_text(base::Duration limit) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.3g s", std::chrono::duration<double>(limit).count());
+  return text.data();
+}
+
+}  // namespace
+
+void Engine::State::supervise() {
+  std::array<epoll_event, 64> events;
+  wire::Spin spin;
+  Lock lock(mutex);
+  spawn_missing(base::now());
+  for (;;) {
+    run_deferred(lock);
+    std::vector<std::function<void()>> todo;
+    todo.swap(continuations);
+    if (!todo.empty()) {
+      lock.unlock();
+      for (const auto& continuation : todo) continuation();
+      todo.clear();
+      lock.lock();
+      continue;
+    }
+    if (finished) return;
+    lock.unlock();
+    const int count = epoll_wait(epoll.get(), events.data(), events.size(), -1);
+    lock.lock();
+    enter_polling();
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t tag = events[i].data.u64;
+      dispatch(static_cast<Tag>(tag >> 32), static_cast<std::size_t>(tag & 0xffffffff));
+    }
+    // While replies keep coming, look for them here instead of being rung for each.
+    while (drain()) run_deferred(lock);
+    leave_polling();
+  }
+}
+
+void Engine::State::dispatch(Tag tag, std::size_t index) {
+  switch (tag) {
+    case Tag::doorbell:
+      clear_counter(doorbell.get());
+      break;
+    case Tag::wake:
+      clear_counter(wake.get());
+      spawn_missing(base::now());
+      break;
+    case Tag::timer:
+      clear_counter(timer.get());
+      armed = base::Moment::max();
+      on_timer(base::now());
+      break;
+    case Tag::control:
+      on_control(index);
+      break;
+    case Tag::watcher:
+      if (zygotes[index].watcher && base::wait_exit(zygotes[index].watcher.get(),
+                                                    base::Deadline::in({}))) {
+        on_watcher_end(index);
+      }
+      break;
+    case Tag::worker: {
+      Worker& worker = workers[index];
+      if (worker.pidfd && base::wait_exit(worker.pidfd.get(), base::Deadline::in({}))) {
+        on_death(worker);
+      }
+      break;
+    }
+    case Tag::out:
+    case Tag::err:
+      collect_output(workers[index], false);
+      break;
+  }
+}
+
+void Engine::State::on_timer(base::Moment now) {
+  base::Moment next = base::Moment::max();
+  for (Worker& worker : workers) next = std::min(next, check_worker(worker, now));
+  for (std::size_t i = 0; i < zygotes.size(); ++i) {
+    const Zygote& zygote = zygotes[i];
+    if (zygote.state != ZygoteState::loading) continue;
+    const base::Moment limit = zygote.started_at + options.startup_limit;
+    if (now >= limit) {
+      base::kill_tree(zygote.started.watcher_pid);
+      fail_start(Error(Code::startup, "the interpreter was not ready after " +
+                                          limit_text(options.startup_limit) + " of loading `" +
+                                          options.load.script + options.load.module + "`"));
+    } else {
+      next = std::min(next, limit);
+    }
+  }
+  spawn_missing(now);
+  pump();
+  if (next != base::Moment::max()) arm(next);
+}
+
+base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
+  constexpr base::Moment never = base::Moment::max();
+  if (worker.state == WorkerState::dying && worker.ended) {
+    const base::Moment limit = worker.died_at + std::chrono::milliseconds(500);
+    if (now < limit) return limit;
+    bury(worker);
+    return never;
+  }
+  if (worker.state == WorkerState::absent) return never;
+  if (worker.state != WorkerState::ready || worker.in_flight.empty()) return never;
+  drain(worker);
+  if (worker.in_flight.empty() || worker.state != WorkerState::ready) return never;
+
+  const auto running = worker.running(now);
+  const InFlight& front = running ? *running->flight : worker.in_flight.front();
+  const auto limit = front.work->batch.timeout ? front.work->batch.timeout : options.timeout;
+  const base::Moment since = running ? running->since : now;
+  if (running && limit && now - since >= *limit) {
+    const Function& function = functions[front.work->batch.function];
+    Error error(Code::timeout, "the call of `" + (function.name.empty() ? "?" : function.name) +
+                                   "` exceeded its limit of " + limit_text(*limit) +
+                                   "; worker " + std::to_string(worker.number) + " (pid " +
+                                   std::to_string(worker.pid) +
+                                   ") was killed; raise the timeout, or make the call shorter");
+    put_down(worker, front.work, front.base + running->item, std::move(error));
+    return worker.state == WorkerState::ready ? now + kLongItem : never;
+  }
+  base::Moment next = limit ? since + *limit : never;
+  if (worker.ahead > 1) {
+    if (running && now - since >= kLongItem) {
+      worker.stuck = true;
+      take_back(worker);
+    } else {
+      next = std::min(next, since + kLongItem);
+    }
+  }
+  return next;
+}
+
+void Engine::State::arm(base::Moment when) {
+  if (when >= armed) return;
+  armed = when;
+  const std::uint64_t ns = std::max<std::uint64_t>(1, base::nanoseconds(when));
+  itimerspec spec{};
+  spec.it_value.tv_sec = static_cast<time_t>(ns / 1'000'000'000);
+  spec.it_value.tv_nsec = static_cast<long>(ns % 1'000'000'000);
+  timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
+}
+
+void Engine::State::notice(std::string line) {
+  // Handed on like output, so that nothing foreign runs under the lock.
+  if (options.on_notice) deferred.push_back({.lines = std::move(line)});
+}
+
+void Engine::State::wake_supervisor() {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake.get(), &one, sizeof one);
+}
+
+}  // namespace pyhost::pool

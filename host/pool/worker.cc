@@ -1,0 +1,61 @@
+#include <pool/worker.h>
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <string>
+
+namespace pyhost::pool {
+
+bool can_become(WorkerState from, WorkerState to) {
+  using enum WorkerState;
+  switch (from) {
+    case absent:
+      return to == forking;
+    case forking:
+      return to == starting || to == absent || to == dying;
+    case starting:
+      return to == ready || to == dying || to == retiring;
+    case ready:
+      return to == retiring || to == dying;
+    case retiring:
+      return to == dying;
+    case dying:
+      return to == absent;
+  }
+  return false;
+}
+
+void Worker::become(WorkerState next) {
+  assert(can_become(state, next));
+  state = next;
+}
+
+std::optional<Worker::Running> Worker::running(base::Moment now) {
+  if (!wire || in_flight.empty()) return std::nullopt;
+  const wire::Claim claim = wire->claim();
+  for (InFlight& flight : in_flight) {
+    if (flight.posted.batch != claim.batch) continue;
+    const std::uint32_t item = claim.items - 1;
+    if (item >= flight.posted.end) return std::nullopt;
+    if (flight.work->settled(flight.base + item)) return std::nullopt;
+    // The worker wrote the moment; hold it to what is possible.
+    const base::Moment since = std::clamp(base::moment(claim.claimed_ns), flight.posted_at, now);
+    return Running{.flight = &flight, .item = item, .since = since};
+  }
+  return std::nullopt;
+}
+
+std::string describe_status(int status) {
+  if (WIFSIGNALED(status)) {
+    const int number = WTERMSIG(status);
+    const char* name = sigabbrev_np(number);
+    return "was killed by " + (name != nullptr ? "SIG" + std::string(name)
+                                               : "signal " + std::to_string(number));
+  }
+  return "exited with status " + std::to_string(WEXITSTATUS(status));
+}
+
+}  // namespace pyhost::pool

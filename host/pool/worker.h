@@ -1,0 +1,123 @@
+// worker.h: what the pool knows of one worker, and the states it goes through.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <base/clock.h>
+#include <base/fork_guard.h>
+#include <pool/engine.h>
+#include <pool/output.h>
+#include <wire/host_end.h>
+
+namespace pyhost::pool {
+
+// A submitted batch until its last item settled.
+struct Submitted {
+  Batch batch;
+  std::uint32_t unsettled = 0;
+  std::uint32_t flights = 0;       // parts of it that are with workers
+  bool payload_posted = false;     // the payload lives in a worker's region only
+  std::vector<bool> settled_many;  // one per item, when there is more than one
+  bool settled_one = false;
+
+  bool settled(std::uint32_t item) const {
+    return batch.count == 1 ? settled_one : settled_many[item];
+  }
+  void mark_settled(std::uint32_t item) {
+    if (batch.count == 1) {
+      settled_one = true;
+    } else {
+      settled_many[item] = true;
+    }
+    --unsettled;
+  }
+};
+
+// Consecutive items of a batch that wait for a worker.
+struct Part {
+  Ticket work;
+  std::uint32_t first = 0;
+  std::uint32_t end = 0;
+};
+
+// A part that was posted to a worker. The wire counts its items from 0.
+struct InFlight {
+  wire::Posted posted;
+  Ticket work;
+  std::uint32_t base = 0;         // the batch's number of the wire's item 0
+  std::uint32_t outstanding = 0;  // items neither settled nor revoked
+  std::uint32_t replied = 0;
+  base::Moment posted_at;
+  std::uint64_t first_claim_ns = 0;
+  std::uint64_t last_claim_ns = 0;
+  bool keep_block = false;
+};
+
+//            fork sent        forked          `ready`
+//   absent -----------> forking -----> starting -----> ready
+//     ^                    |              |             |  retire
+//     |   fork failed      |        died  |       died  |--------> retiring
+//     +--------------------+              v             v             |
+//     +--------------------------------- dying <----------------------+
+//         exit status known (or given up on)
+enum class WorkerState : std::uint8_t { absent, forking, starting, ready, retiring, dying };
+
+// Whether the table above has the step.
+bool can_become(WorkerState from, WorkerState to);
+
+struct Worker {
+  int number = 0;
+  WorkerState state = WorkerState::absent;
+  pid_t pid = -1;
+  base::HostFd pidfd;
+  std::unique_ptr<wire::HostEnd> wire;
+  OutputPipe out;
+  OutputPipe err;
+  std::deque<InFlight> in_flight;  // in the order they were posted
+  std::vector<bool> defined;       // by function number
+  std::uint32_t ahead = 0;         // sum of in_flight[].outstanding
+  std::uint32_t wants = 0;         // as last told to the worker
+  bool stuck = false;              // its running item is long: gets nothing new until it replies
+
+  // Spawning.
+  base::Moment respawn_at{};     // absent: not before
+  base::Moment started_at{};     // forking and later: when the fork was asked for
+  int fruitless_deaths = 0;      // in a row, without an item settled in between
+  std::uint64_t settled = 0;     // items, by this process
+
+  // Dying.
+  struct Victim {
+    Ticket work;
+    std::uint32_t item = 0;  // the batch's number
+    base::Moment since;      // when it was claimed
+  };
+  bool ended = false;           // its process is gone, as its pidfd told
+  base::Moment died_at{};
+  std::optional<int> status;    // of waitpid, as the zygote reported it
+  std::vector<Victim> victims;  // claimed and not replied to when it died
+
+  void become(WorkerState next);
+  bool alive() const {
+    return state == WorkerState::starting || state == WorkerState::ready ||
+           state == WorkerState::retiring;
+  }
+  // The item it runs now, if any: an iterator into in_flight and the item as the wire counts it.
+  struct Running {
+    InFlight* flight = nullptr;
+    std::uint32_t item = 0;
+    base::Moment since;
+  };
+  std::optional<Running> running(base::Moment now);
+};
+
+// "was killed by SIGSEGV", "exited with status 3".
+std::string describe_status(int status);
+
+}  // namespace pyhost::pool
