@@ -9,7 +9,6 @@
 #include <wire/layout.h>
 
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>

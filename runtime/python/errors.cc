@@ -1,0 +1,102 @@
+// errors.cc: what crosses the wire when a function raised.
+#include <python/describe.h>
+#include <python/errors.h>
+#include <python/marshal.h>
+#include <python/pickling.h>
+#include <python/text.h>
+
+#include <cstdint>
+
+namespace pyhost::python {
+namespace {
+
+void append_number(std::string& out, std::uint64_t number) {
+  out.append(reinterpret_cast<const char*>(&number), sizeof number);
+}
+
+void append_field(std::string& out, const char* name, std::string_view text) {
+  out += '"';
+  out += name;
+  out += "\":";
+  append_quoted(out, text);
+  out += ',';
+}
+
+void append_json(std::string& out, const Error& error) {
+  out += '{';
+  append_field(out, "type", error.type);
+  append_field(out, "message", error.message);
+  append_field(out, "traceback", error.traceback);
+  out += "\"frames\":[";
+  for (const Frame& frame : error.frames) {
+    if (out.back() != '[') out += ',';
+    out += '{';
+    append_field(out, "file", frame.file);
+    out += "\"line\":" + std::to_string(frame.line) + ',';
+    append_field(out, "function", frame.function);
+    out += "\"text\":";
+    append_quoted(out, frame.text);
+    out += '}';
+  }
+  out += ']';
+  if (error.cause) {
+    out += ",\"cause\":";
+    append_json(out, *error.cause);
+  }
+  out += '}';
+}
+
+Error take_described(std::string_view context) {
+  const PyRef exception = take_exception();
+  if (!exception) return Error(Code::python_error, std::string(context));
+  Error error = describe(exception.get());
+  if (!context.empty()) error.message = std::string(context) + ": " + error.message;
+  return error;
+}
+
+// The exception as a pickle item, or "" when it would not arrive as what it is. Only loading it
+// tells: an `__init__` that takes other arguments than `args` fails there.
+std::string pickled(PyObject* exception) {
+  std::string item;
+  PyRef pickle = pickle_dumps(exception, nullptr, nullptr);
+  if (pickle) {
+    char* data = PyBytes_AS_STRING(pickle.get());
+    const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(pickle.get()));
+    const PyRef again = pickle_loads(std::as_bytes(std::span<const char>(data, size)), nullptr);
+    if (again && Py_TYPE(again.get()) == Py_TYPE(exception)) {
+      append_number(item, 0);  // no buffers, reserved
+      append_number(item, size);
+      item.append(data, size);
+    }
+  }
+  PyErr_Clear();
+  return item;
+}
+
+}  // namespace
+
+std::string take_error_payload(bool with_pickle) {
+  const PyRef exception = take_exception();
+  std::string json;
+  append_json(json, exception ? describe(exception.get())
+                              : Error(Code::python_error, "no exception was pending"));
+  std::string payload;
+  append_number(payload, json.size());
+  payload += json;
+  if (with_pickle && exception) payload += pickled(exception.get());
+  return payload;
+}
+
+std::string take_error_json(std::string_view context) {
+  std::string json;
+  append_json(json, take_described(context));
+  return json;
+}
+
+Error take_python_error(Code code, std::string_view context) {
+  Error error = take_described(context);
+  error.code = code;
+  return error;
+}
+
+}  // namespace pyhost::python

@@ -1,0 +1,16 @@
+// exporter.h: bytes that something else keeps alive, as a Python object with the buffer protocol.
+#pragma once
+
+#include <Python.h>
+#include <python/ref.h>
+
+#include <cstddef>
+#include <span>
+
+namespace pyhost::python {
+
+// A read-only buffer over `bytes`. References `owner` until the last view of it is gone. Null with
+// an exception set when memory is short. Needs the GIL.
+PyRef export_bytes(std::span<const std::byte> bytes, PyObject* owner);
+
+}  // namespace pyhost::python

@@ -1,0 +1,24 @@
+// marshal.h: raising MarshalError, and the pending exception as an object on every CPython.
+#pragma once
+
+#include <Python.h>
+#include <python/ref.h>
+
+#include <string_view>
+
+namespace pyhost::python {
+
+// Raises MarshalError with this UTF-8 message. Returns null, so that callers can return it.
+PyObject* raise_marshal(std::string_view message);
+
+// The same with the pending exception as its cause. What is no failure of the value stays as it is:
+// a MarshalError, MemoryError, and what is not an Exception (KeyboardInterrupt).
+PyObject* raise_marshal_from_pending(std::string_view message);
+
+// The pending exception, normalized, with its traceback set; leaves none. Null when there is none.
+PyRef take_exception();
+
+// Makes `exception` pending.
+void set_exception(PyRef exception);
+
+}  // namespace pyhost::python
