@@ -1,16 +1,51 @@
 #include <Python.h>
-
+#include <driver/completions.h>
 #include <driver/driver.h>
+#include <driver/engine_object.h>
+#include <driver/handle.h>
+#include <driver/map_iterator.h>
+#include <driver/task.h>
 
 namespace pyhost::driver {
 namespace {
 
-PyMethodDef kMethods[] = {{nullptr, nullptr, 0, nullptr}};
+PyObject* count_foreign_threads(PyObject*, PyObject*) {
+  return PyLong_FromLong(foreign_threads());
+}
+
+PyObject* next_settled(PyObject*, PyObject*) {
+  PyObject* task = next_completion();
+  if (task != nullptr) return task;
+  Py_RETURN_NONE;
+}
+
+PyObject* open_settled(PyObject*, PyObject*) {
+  open_completions();
+  Py_RETURN_NONE;
+}
+
+PyObject* close_settled(PyObject*, PyObject*) {
+  close_completions();
+  Py_RETURN_NONE;
+}
+
+PyMethodDef kMethods[] = {
+    {"foreign_threads", count_foreign_threads, METH_NOARGS,
+     "threads of this process besides the calling one and those of pyhost"},
+    {"next_settled", next_settled, METH_NOARGS,
+     "waits for a watched task whose outcome is there; None: `close_settled` was called"},
+    {"open_settled", open_settled, METH_NOARGS, "before the first `next_settled`"},
+    {"close_settled", close_settled, METH_NOARGS, "ends the thread in `next_settled`"},
+    {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
 
-PyMethodDef* methods() { return kMethods; }
+PyMethodDef* methods() {
+  return kMethods;
+}
 
-bool add_types(PyObject*) { return true; }
+bool add_types(PyObject* module) {
+  return add_task_type(module) && add_map_type(module) && add_engine_type(module);
+}
 
 }  // namespace pyhost::driver

@@ -1,0 +1,281 @@
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <driver/engine_object.h>
+#include <driver/handle.h>
+#include <driver/map_iterator.h>
+#include <driver/outcome.h>
+#include <driver/plain.h>
+#include <driver/setup.h>
+#include <driver/task.h>
+#include <driver/unlocked.h>
+#include <python/ref.h>
+#include <python/values.h>
+
+#include <cstring>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pyhost::driver {
+namespace {
+
+using python::PyRef;
+
+struct EngineObject {
+  PyObject_HEAD std::shared_ptr<EngineHandle> handle;
+  PyObject* dumps;
+};
+
+EngineObject* engine_object(PyObject* self) {
+  return reinterpret_cast<EngineObject*>(self);
+}
+
+std::shared_ptr<pool::Engine> engine_of(PyObject* self) {
+  return engine_object(self)->handle->engine();
+}
+
+// Seconds or None. False with an exception set.
+bool read_duration(PyObject* object, std::optional<base::Duration>& out) {
+  if (object == Py_None) return true;
+  const double seconds = PyFloat_AsDouble(object);
+  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
+  constexpr double kLongest = 1e9;  // about 31 years: beyond, the arithmetic overflows
+  if (seconds < kLongest) {
+    const std::chrono::duration<double> duration(seconds > 0 ? seconds : 0);
+    out = std::chrono::duration_cast<base::Duration>(duration);
+  }
+  return true;
+}
+
+bool read_strings(PyObject* sequence, std::vector<std::string>& out) {
+  const PyRef fast = PyRef::steal(PySequence_Fast(sequence, "expected a sequence of str"));
+  if (!fast) return false;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
+    Py_ssize_t size = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(PySequence_Fast_GET_ITEM(fast.get(), i), &size);
+    if (text == nullptr) return false;
+    out.emplace_back(text, static_cast<std::size_t>(size));
+  }
+  return true;
+}
+
+bool read_wanted(PyObject* args, PyObject* kwargs, Wanted& wanted, PyObject** dumps) {
+  static const char* names[] = {"start",  "workers", "timeout", "preload", "sys_path",
+                                "python", "image",   "dumps",   nullptr};
+  const char *start = nullptr, *python = nullptr, *image = nullptr;
+  PyObject *timeout = nullptr, *preload = nullptr, *sys_path = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$siOOOssO:Engine", const_cast<char**>(names),
+                                   &start, &wanted.workers, &timeout, &preload, &sys_path, &python,
+                                   &image, dumps)) {
+    return false;
+  }
+  wanted.start = start;
+  wanted.python = python;
+  wanted.image = image;
+  return read_duration(timeout, wanted.timeout) && read_strings(preload, wanted.preload) &&
+         read_strings(sys_path, wanted.sys_path);
+}
+
+PyObject* new_engine(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  Wanted wanted;
+  PyObject* dumps = nullptr;
+  if (!read_wanted(args, kwargs, wanted, &dumps)) return nullptr;
+  // Allocated first: the snapshot must not be lost for want of memory.
+  PyRef self = PyRef::steal(type->tp_alloc(type, 0));
+  if (!self) return nullptr;
+  EngineObject* object = engine_object(self.get());
+  new (&object->handle) std::shared_ptr<EngineHandle>();
+  Py_INCREF(dumps);
+  object->dumps = dumps;
+  Result<std::shared_ptr<pool::Engine>> engine = start_engine(wanted);
+  if (!engine.ok()) {
+    raise(exception_of(engine.error()).get());
+    return nullptr;
+  }
+  object->handle = std::make_shared<EngineHandle>(std::move(*engine));
+  return self.release();
+}
+
+PyObject* define(PyObject* self, PyObject* args) {
+  const char *codec = nullptr, *name = nullptr;
+  PyObject* definition = nullptr;
+  if (!PyArg_ParseTuple(args, "sOs:define", &codec, &definition, &name)) return nullptr;
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  if (!engine) return nullptr;
+  std::string bytes;
+  wire::Codec kind = wire::Codec::pickle;
+  if (std::string_view(codec) == "none") {
+    const std::uint64_t number = PyLong_AsUnsignedLongLong(definition);
+    if (PyErr_Occurred() != nullptr) return nullptr;
+    kind = wire::Codec::none;
+    bytes.assign(reinterpret_cast<const char*>(&number), sizeof number);
+  } else {
+    char* data = nullptr;
+    Py_ssize_t size = 0;
+    if (PyBytes_AsStringAndSize(definition, &data, &size) != 0) return nullptr;
+    bytes.assign(data, static_cast<std::size_t>(size));
+  }
+  return PyLong_FromUnsignedLong(engine->define(kind, std::move(bytes), name));
+}
+
+// The payload of a batch of one: `args`, with `kwargs` if there are any. False with an exception.
+bool encode_call(EngineObject* self, PyObject* args, PyObject* kwargs, pool::Batch& batch) {
+  PyRef both;
+  PyObject* value = args;
+  batch.style = wire::Style::args;
+  if (kwargs != Py_None && PyDict_GET_SIZE(kwargs) != 0) {
+    both = PyRef::steal(PyTuple_Pack(2, args, kwargs));
+    if (!both) return false;
+    value = both.get();
+    batch.style = wire::Style::call;
+  }
+  python::Encoded encoded;
+  PyObject* dumps = is_plain(value) ? nullptr : self->dumps;
+  if (!encoded.encode_item(wire::Codec::pickle, value, dumps)) return false;
+  const std::uint64_t bytes = encoded.bytes();
+  batch.payload.reserve(sizeof bytes + bytes);
+  batch.payload.assign(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+  encoded.append_to(batch.payload);
+  return true;
+}
+
+PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+  EngineObject* self = engine_object(object);
+  if (count != 5 || !PyType_Check(args[0]) || !PyTuple_CheckExact(args[2]) ||
+      !(args[3] == Py_None || PyDict_CheckExact(args[3]))) {
+    PyErr_SetString(PyExc_TypeError, "expected submit(type, function, args, kwargs, timeout)");
+    return nullptr;
+  }
+  PyTypeObject* type = reinterpret_cast<PyTypeObject*>(args[0]);
+  if (PyType_IsSubtype(type, task_type()) == 0) {
+    PyErr_SetString(PyExc_TypeError, "the type of a future must be derived from Task");
+    return nullptr;
+  }
+  pool::Batch batch;
+  batch.codec = wire::Codec::pickle;
+  batch.function = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1]));
+  if (PyErr_Occurred() != nullptr || !read_duration(args[4], batch.timeout) ||
+      !encode_call(self, args[2], args[3], batch)) {
+    return nullptr;
+  }
+  return submit_task(type, self->handle, std::move(batch));
+}
+
+PyObject* map(PyObject* object, PyObject* args) {
+  EngineObject* self = engine_object(object);
+  MapSettings settings;
+  PyObject *iterator = nullptr, *timeout = nullptr;
+  int star = 0;
+  if (!PyArg_ParseTuple(args, "IOpIIO:map", &settings.function, &iterator, &star, &settings.count,
+                        &settings.ahead, &timeout)) {
+    return nullptr;
+  }
+  if (!PyIter_Check(iterator)) {
+    PyErr_SetString(PyExc_TypeError, "expected an iterator");
+    return nullptr;
+  }
+  std::optional<base::Duration> duration;
+  if (!read_duration(timeout, duration)) return nullptr;
+  if (duration) settings.deadline = base::Deadline::in(*duration);
+  settings.style = star != 0 ? wire::Style::args : wire::Style::value;
+  MapInput input(PyRef::borrow(iterator), PyRef::borrow(self->dumps));
+  return make_map_iterator(self->handle, std::move(input), settings);
+}
+
+PyObject* start_drain(PyObject* self, PyObject*) {
+  engine_object(self)->handle->start_drain();
+  Py_RETURN_NONE;
+}
+
+PyObject* wait_drained(PyObject* self, PyObject*) {
+  if (!engine_object(self)->handle->wait_drained()) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* kill(PyObject* self, PyObject*) {
+  engine_object(self)->handle->kill();
+  Py_RETURN_NONE;
+}
+
+PyObject* stats(PyObject* self, PyObject*) {
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  if (!engine) return nullptr;
+  const pool::Stats now = without_gil([&] { return engine->stats(); });
+  PyRef pids = PyRef::steal(PyList_New(0));
+  for (const pid_t pid : now.pids) {
+    const PyRef number = PyRef::steal(PyLong_FromLong(pid));
+    if (!pids || !number || PyList_Append(pids.get(), number.get()) != 0) return nullptr;
+  }
+  using ULong = unsigned long long;  // what "K" takes
+  return Py_BuildValue("{s:i,s:i,s:K,s:K,s:K,s:K,s:K,s:K,s:N}", "workers", now.workers, "busy",
+                       now.busy, "queued", ULong{now.queued}, "in_flight", ULong{now.in_flight},
+                       "settled", ULong{now.settled}, "failed", ULong{now.failed}, "crashes",
+                       ULong{now.crashes}, "respawns", ULong{now.respawns}, "pids", pids.release());
+}
+
+PyObject* workers(PyObject* self, void*) {
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  return engine ? PyLong_FromLong(engine->workers()) : nullptr;
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(engine_object(self)->dumps);
+  return 0;
+}
+
+int clear(PyObject* self) {
+  Py_CLEAR(engine_object(self)->dumps);
+  return 0;
+}
+
+void dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  clear(self);
+  std::destroy_at(&engine_object(self)->handle);
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+template <class Function>
+void* slot(Function* function) {
+  return reinterpret_cast<void*>(function);
+}
+
+PyMethodDef kMethods[] = {
+    {"define", define, METH_VARARGS, "define(codec, definition, name) -> number"},
+    {"submit", reinterpret_cast<PyCFunction>(slot(submit)), METH_FASTCALL,
+     "submit(type, function, args, kwargs, timeout) -> task"},
+    {"map", map, METH_VARARGS, "map(function, iterator, star, count, ahead, timeout) -> iterator"},
+    {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
+    {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
+    {"kill", kill, METH_NOARGS, "cancels everything and kills the workers"},
+    {"stats", stats, METH_NOARGS, "what the pool is doing, as a dict"},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef kProperties[] = {{"workers", workers, nullptr, "configured number of workers", nullptr},
+                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+}  // namespace
+
+bool add_engine_type(PyObject* module) {
+  PyType_Slot slots[] = {{Py_tp_methods, kMethods},
+                         {Py_tp_getset, kProperties},
+                         {Py_tp_new, slot(new_engine)},
+                         {Py_tp_traverse, slot(traverse)},
+                         {Py_tp_clear, slot(clear)},
+                         {Py_tp_dealloc, slot(dealloc)},
+                         {0, nullptr}};
+  PyType_Spec spec = {"_pyhost_core.Engine", sizeof(EngineObject), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
+  if (!type) return false;
+  return PyModule_AddObject(module, "Engine", type.release()) == 0;
+}
+
+}  // namespace pyhost::driver

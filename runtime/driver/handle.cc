@@ -1,0 +1,140 @@
+#include <Python.h>
+#include <base/fork_guard.h>
+#include <base/futex.h>
+#include <dirent.h>
+#include <driver/handle.h>
+#include <driver/unlocked.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace pyhost::driver {
+namespace {
+
+std::atomic<int> our_threads{0};  // one supervisor per engine, drainers, the settler
+
+int count_threads() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir("/proc/self/task"), closedir);
+  if (!folder) return 1;
+  int threads = 0;
+  while (const dirent* entry = readdir(folder.get())) threads += entry->d_name[0] != '.' ? 1 : 0;
+  return threads;
+}
+
+}  // namespace
+
+OurThread::OurThread() {
+  our_threads.fetch_add(1);
+}
+OurThread::~OurThread() {
+  our_threads.fetch_sub(1);
+}
+
+int foreign_threads() {
+  // A forked copy of the process has none of the threads that were counted before.
+  static unsigned generation = base::fork_generation();
+  if (base::fork_generation() != generation) {
+    generation = base::fork_generation();
+    our_threads.store(0);
+  }
+  const int others = count_threads() - 1 - our_threads.load();
+  return others > 0 ? others : 0;
+}
+
+EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine)
+    : engine_(std::move(engine)), generation_(base::fork_generation()) {
+  our_threads.fetch_add(1);
+}
+
+EngineHandle::~EngineHandle() {
+  if (base::fork_generation() != generation_) {
+    // The threads and processes behind these belong to the process this is a copy of.
+    new std::shared_ptr<pool::Engine>(std::move(engine_));
+    new std::thread(std::move(drainer_));
+    return;
+  }
+  if (engine_) {
+    without_gil([this] { engine_->kill(); });
+  }
+  join_drainer();
+  let_go();
+}
+
+bool EngineHandle::usable() const {
+  return engine_ != nullptr && base::fork_generation() == generation_;
+}
+
+std::shared_ptr<pool::Engine> EngineHandle::engine() const {
+  if (base::fork_generation() != generation_) {
+    PyErr_SetString(
+        PyExc_RuntimeError,
+        "this pool belongs to the process this one was forked from; make a new one here");
+    return nullptr;
+  }
+  if (!engine_) PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
+  return engine_;
+}
+
+bool EngineHandle::wait(pool::Event& event, base::Deadline deadline, bool& timed_out) const {
+  timed_out = false;
+  while (!event.is_set()) {
+    const std::shared_ptr<pool::Engine> alive = engine();
+    if (!alive) return event.is_set() ? (PyErr_Clear(), true) : false;
+    const pool::Wait how = without_gil([&] { return alive->wait(event, deadline); });
+    if (how == pool::Wait::timed_out) {
+      timed_out = true;
+      return true;
+    }
+    if (how == pool::Wait::interrupted && PyErr_CheckSignals() != 0) return false;
+  }
+  return true;
+}
+
+void EngineHandle::start_drain() {
+  if (!usable() || drainer_.joinable()) return;
+  drainer_ = std::thread([this, engine = engine_] {
+    const OurThread ours;
+    engine->drain(base::Deadline::never());
+    drained_.store(1);
+    base::futex_wake(drained_, INT32_MAX, base::Sharing::one_process);
+  });
+}
+
+bool EngineHandle::wait_drained() {
+  while (usable() && drainer_.joinable() && drained_.load() == 0) {
+    without_gil([this] {
+      base::futex_wait(drained_, 0, base::Deadline::never(), base::Sharing::one_process);
+    });
+    if (PyErr_CheckSignals() != 0) return false;
+  }
+  if (usable() && drained_.load() != 0) {
+    join_drainer();
+    let_go();
+  }
+  return true;
+}
+
+void EngineHandle::kill() {
+  if (!usable()) return;
+  const std::shared_ptr<pool::Engine> engine = engine_;
+  without_gil([&] { engine->kill(); });
+  join_drainer();
+  let_go();
+}
+
+// A drainer that was told to finish does so at once after `kill`.
+void EngineHandle::join_drainer() {
+  if (!drainer_.joinable()) return;
+  std::thread drainer = std::move(drainer_);
+  without_gil([&] { drainer.join(); });
+}
+
+void EngineHandle::let_go() {
+  std::shared_ptr<pool::Engine> engine = std::move(engine_);
+  if (!engine) return;
+  without_gil([&] { engine.reset(); });
+  our_threads.fetch_sub(1);
+}
+
+}  // namespace pyhost::driver

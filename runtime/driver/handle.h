@@ -1,0 +1,64 @@
+// handle.h: who owns an engine that Python objects refer to.
+#pragma once
+
+#include <Python.h>
+#include <base/clock.h>
+#include <pool/engine.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+
+namespace pyhost::driver {
+
+// An engine on behalf of a Python object `Engine` and the tasks submitted to it.
+//
+// Threads:  every function, destruction included, needs the GIL and gives it away while it waits.
+// Lifetime: ends with the last Python object that refers to it, or with `close`. In a forked copy
+//           of the process it is inert: nothing is killed, nothing is waited for.
+class EngineHandle {
+ public:
+  explicit EngineHandle(std::shared_ptr<pool::Engine> engine);
+  EngineHandle(const EngineHandle&) = delete;
+  EngineHandle& operator=(const EngineHandle&) = delete;
+  ~EngineHandle();
+
+  // The engine; null with a RuntimeError set once it is closed, or in a copy of its process.
+  std::shared_ptr<pool::Engine> engine() const;
+  bool usable() const;  // the same question without an exception
+
+  // Waits for `event`. False with an exception set: a signal handler raised, or the engine is
+  // gone; `timed_out` tells the remaining case from success.
+  bool wait(pool::Event& event, base::Deadline deadline, bool& timed_out) const;
+
+  // Starts to finish what was submitted, accepting nothing new; `wait_drained` waits for that.
+  // False with an exception set.
+  void start_drain();
+  bool wait_drained();
+  // Cancels and kills. Returns when no process is left.
+  void kill();
+
+ private:
+  void join_drainer();
+  void let_go();
+
+  std::shared_ptr<pool::Engine> engine_;
+  unsigned generation_;
+  std::thread drainer_;
+  std::atomic<std::uint32_t> drained_{0};
+};
+
+// Threads of this process that pyhost did not start, the calling one not counted.
+int foreign_threads();
+
+// Counts one thread of ours for `foreign_threads`, for a scope.
+class OurThread {
+ public:
+  OurThread();
+  OurThread(const OurThread&) = delete;
+  OurThread& operator=(const OurThread&) = delete;
+  ~OurThread();
+};
+
+}  // namespace pyhost::driver

@@ -1,0 +1,84 @@
+#include <Python.h>
+#include <base/system.h>
+#include <driver/setup.h>
+#include <driver/snapshot.h>
+#include <driver/unlocked.h>
+#include <process/launch.h>
+#include <process/python.h>
+#include <unistd.h>
+
+#include <string_view>
+#include <utility>
+
+namespace pyhost::driver {
+namespace {
+
+using Engine = pool::Engine;
+
+// Straight to the descriptors, as a worker forked by the standard library would print; the draining
+// thread has no GIL, and sys.stdout may belong to a thread that holds it.
+void print_output(int, pool::Stream stream, std::string_view lines) {
+  base::write_all(stream == pool::Stream::out ? STDOUT_FILENO : STDERR_FILENO, lines);
+}
+
+void print_notice(std::string_view line) {
+  std::string text = "pyhost: ";
+  text.append(line).append("\n");
+  base::write_all(STDERR_FILENO, text);
+}
+
+pool::Options common_options(const Wanted& wanted) {
+  pool::Options options;
+  options.workers = wanted.workers;
+  options.timeout = wanted.timeout;
+  options.load.preload = wanted.preload;
+  options.on_output = print_output;
+  options.on_notice = print_notice;
+  return options;
+}
+
+Result<process::Image> image_named(std::string_view name) {
+  for (const process::Image image :
+       {process::Image::automatic, process::Image::libpython, process::Image::executable}) {
+    if (process::image_name(image) == name) return image;
+  }
+  return Error(Code::startup, "unknown image `" + std::string(name) +
+                                  "`; expected `auto`, `libpython` or `executable`");
+}
+
+Result<std::shared_ptr<Engine>> start_launched(const Wanted& wanted) {
+  Result<process::Python> python = process::find_python(wanted.python);
+  if (!python.ok()) return std::move(python).error();
+  Result<process::Image> image = image_named(wanted.image);
+  if (!image.ok()) return std::move(image).error();
+  Result<process::ImageChoice> choice = process::choose_image(*python, *image);
+  if (!choice.ok()) return std::move(choice).error();
+  Result<process::RuntimeFiles> files = process::find_runtime_files(*python);
+  if (!files.ok()) return std::move(files).error();
+
+  pool::Options options = common_options(wanted);
+  options.load.sys_path = wanted.sys_path;
+  options.load.packages = files->packages;
+  options.load.core = files->core;
+  options.start_zygote = [python = *python, choice = *choice, files = *files] {
+    return process::launch(python, choice, files);
+  };
+  return Engine::start(std::move(options));
+}
+
+Result<std::shared_ptr<Engine>> start_forked(const Wanted& wanted) {
+  Result<process::Started> first = take_snapshot();
+  if (!first.ok()) return std::move(first).error();
+  pool::Options options = common_options(wanted);
+  options.start_zygote = snapshots(std::move(*first));
+  return without_gil([&] { return Engine::start(std::move(options)); });
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Engine>> start_engine(const Wanted& wanted) {
+  if (wanted.start == "fork") return start_forked(wanted);
+  return without_gil([&] { return start_launched(wanted); });
+}
+
+}  // namespace pyhost::driver

@@ -1,0 +1,108 @@
+// snapshot.cc: a copy of this process as a zygote.
+//
+//   driver --fork--> watcher (C++ only, from its first instruction) --fork--> zygote (Python again)
+//     |  PyOS_BeforeFork ............................................ PyOS_AfterFork_Child
+//     |  PyOS_AfterFork_Parent
+//
+// Why the hooks are split over two forks: the watcher must never run Python, and the zygote is the
+// one copy whose locks, threads and random states have to be put right.
+#include <Python.h>
+#include <base/system.h>
+#include <driver/snapshot.h>
+#include <driver/unlocked.h>
+#include <python/ref.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <worker/worker.h>
+
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace pyhost::driver {
+namespace {
+
+using base::UniqueFd;
+
+// What stands in the buffers would be printed once by every copy.
+void flush_standard_streams() {
+  for (const char* name : {"stdout", "stderr"}) {
+    PyObject* stream = PySys_GetObject(name);  // borrowed
+    if (stream == nullptr || stream == Py_None) continue;
+    const python::PyRef done = python::PyRef::steal(PyObject_CallMethod(stream, "flush", nullptr));
+    if (!done) PyErr_Clear();
+  }
+}
+
+[[noreturn]] void become_zygote(pid_t watcher, UniqueFd control) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != watcher) _exit(1);
+  PyOS_AfterFork_Child();
+  worker::run_zygote(control.release(), true);
+}
+
+// Descriptors of the driver that stay open here would keep its pipes and sockets from ending.
+void close_all_but(int first, int second) {
+  if (first > second) std::swap(first, second);
+  if (first > 3) close_range(3, static_cast<unsigned>(first) - 1, 0);
+  if (second > first + 1) {
+    close_range(static_cast<unsigned>(first) + 1, static_cast<unsigned>(second) - 1, 0);
+  }
+  close_range(static_cast<unsigned>(second) + 1, ~0U, 0);
+}
+
+[[noreturn]] void become_watcher(UniqueFd control, UniqueFd host) {
+  setpgid(0, 0);  // a terminal's Ctrl-C is for the driver alone
+  const pid_t watcher = getpid();
+  const pid_t zygote = fork();
+  if (zygote < 0) _exit(1);
+  if (zygote == 0) {
+    host.reset();
+    become_zygote(watcher, std::move(control));
+  }
+  close_all_but(control.get(), host.get());
+  process::watch(zygote, std::move(host), std::move(control));
+}
+
+}  // namespace
+
+Result<process::Started> take_snapshot() {
+  flush_standard_streams();
+  Result<base::SocketPair> sockets = base::socket_pair();
+  if (!sockets.ok()) return std::move(sockets).error();
+  Result<UniqueFd> host = base::open_pidfd(getpid());
+  if (!host.ok()) return std::move(host).error();
+
+  PyOS_BeforeFork();
+  const pid_t watcher = fork();
+  const int error = errno;
+  if (watcher == 0) {
+    sockets->ours.reset();
+    become_watcher(std::move(sockets->theirs), std::move(*host));
+  }
+  PyOS_AfterFork_Parent();
+  if (watcher < 0) return base::system_error(Code::startup, "forking this process", error);
+  setpgid(watcher, watcher);  // here as well: whoever comes first
+
+  Result<UniqueFd> pidfd = base::open_pidfd(watcher);
+  if (!pidfd.ok()) {
+    base::kill_tree(watcher);
+    return std::move(pidfd).error();
+  }
+  return process::Started{std::move(sockets->ours), std::move(*pidfd), watcher};
+}
+
+process::StartZygote snapshots(process::Started first) {
+  auto waiting = std::make_shared<std::optional<process::Started>>(std::move(first));
+  return [waiting]() -> Result<process::Started> {
+    if (waiting->has_value()) return std::exchange(*waiting, std::nullopt).value();
+    if (interpreter_is_ending()) {
+      return Error(Code::cancelled, "the interpreter is ending; no new workers are forked from it");
+    }
+    const python::Gil gil;
+    return take_snapshot();
+  };
+}
+
+}  // namespace pyhost::driver

@@ -1,0 +1,280 @@
+#include <Python.h>
+#include <base/futex.h>
+#include <driver/completions.h>
+#include <driver/outcome.h>
+#include <driver/task.h>
+#include <driver/unlocked.h>
+#include <python/ref.h>
+
+#include <new>
+#include <utility>
+
+namespace pyhost::driver {
+
+void TaskSink::settle(std::uint32_t, pool::Outcome outcome) {
+  outcome_ = std::move(outcome);
+  const std::uint8_t before = flags_.fetch_or(kSettled, std::memory_order_acq_rel);
+  event_.set();
+  if ((before & kWatched) != 0) push_completion(task_);
+}
+
+bool TaskSink::watch(PyObject* task) {
+  task_ = task;
+  return (flags_.fetch_or(kWatched, std::memory_order_acq_rel) & kSettled) == 0;
+}
+
+namespace {
+
+using python::PyRef;
+
+// bytes -> object happens once, on the first thread that asks; others wait for it.
+enum Decoding : std::uint32_t { not_decoded, being_decoded, decoded };
+
+struct Task {
+  PyObject_HEAD std::shared_ptr<EngineHandle> handle;
+  std::shared_ptr<TaskSink> sink;
+  pool::Ticket ticket;
+  PyObject* value;
+  PyObject* exception;
+  std::atomic<std::uint32_t> decoding;
+  unsigned long decoder;
+  bool cancelled;
+  bool watched;
+  bool started;
+};
+
+PyTypeObject* the_type = nullptr;
+
+Task* task(PyObject* self) {
+  return reinterpret_cast<Task*>(self);
+}
+
+void keep(Task* self, Decoded result) {
+  self->value = result.value.release();
+  self->exception = result.exception.release();
+  self->cancelled = result.cancelled;
+  self->decoding.store(decoded);
+  base::futex_wake(self->decoding, INT32_MAX, base::Sharing::one_process);
+  self->ticket = {};
+  self->handle.reset();  // the pool need not live for the sake of a result that is here
+}
+
+// Requires: settled. False with an exception set.
+bool ensure_decoded(Task* self) {
+  while (self->decoding.load() != decoded) {
+    if (self->decoding.load() == not_decoded) {
+      self->decoding.store(being_decoded);
+      self->decoder = PyThread_get_thread_ident();
+      keep(self, decode(self->sink->take()));
+      return true;
+    }
+    if (self->decoder == PyThread_get_thread_ident()) {
+      PyErr_SetString(PyExc_RuntimeError, "rebuilding the result of a task needs that very result");
+      return false;
+    }
+    without_gil([self] {
+      base::futex_wait(self->decoding, being_decoded, base::Deadline::never(),
+                       base::Sharing::one_process);
+    });
+    if (PyErr_CheckSignals() != 0) return false;
+  }
+  return true;
+}
+
+bool was_cancelled(const Task* self) {
+  if (self->decoding.load() != not_decoded) return self->cancelled;
+  if (!self->sink->settled()) return false;
+  const pool::Outcome& outcome = self->sink->outcome();
+  return !outcome.ok && outcome.failure != nullptr && outcome.failure->code == Code::cancelled;
+}
+
+// `timeout`: seconds or None, borrowed. False with an exception set.
+bool read_deadline(PyObject* timeout, base::Deadline& deadline) {
+  deadline = base::Deadline::never();
+  if (timeout == nullptr || timeout == Py_None) return true;
+  const double seconds = PyFloat_AsDouble(timeout);
+  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
+  constexpr double kLongest = 1e9;  // about 31 years: beyond, the arithmetic overflows
+  if (seconds < kLongest) {
+    const std::chrono::duration<double> duration(seconds > 0 ? seconds : 0);
+    deadline = base::Deadline::in(std::chrono::duration_cast<base::Duration>(duration));
+  }
+  return true;
+}
+
+// Waits and decodes. False with an exception set, a timeout included.
+bool wait_decoded(Task* self, PyObject* const* args, Py_ssize_t count) {
+  if (count > 1) {
+    PyErr_SetString(PyExc_TypeError, "expected at most one argument, `timeout`");
+    return false;
+  }
+  if (!self->sink->settled()) {
+    base::Deadline deadline = base::Deadline::never();
+    if (!read_deadline(count == 1 ? args[0] : nullptr, deadline)) return false;
+    // Kept by a copy: another thread may decode, and let the handle go, meanwhile.
+    const std::shared_ptr<EngineHandle> handle = self->handle;
+    bool timed_out = false;
+    if (handle && !handle->wait(self->sink->event(), deadline, timed_out)) return false;
+    if (timed_out) {
+      raise_futures_error("TimeoutError");
+      return false;
+    }
+  }
+  return ensure_decoded(self);
+}
+
+PyObject* new_reference(PyObject* object) {
+  Py_INCREF(object);
+  return object;
+}
+
+PyObject* result(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+  Task* self = task(object);
+  if (!wait_decoded(self, args, count)) return nullptr;
+  if (self->value != nullptr) return new_reference(self->value);
+  raise(self->exception);
+  return nullptr;
+}
+
+PyObject* exception(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+  Task* self = task(object);
+  if (!wait_decoded(self, args, count)) return nullptr;
+  if (self->cancelled) {
+    raise(self->exception);
+    return nullptr;
+  }
+  return new_reference(self->exception != nullptr ? self->exception : Py_None);
+}
+
+PyObject* done(PyObject* self, PyObject*) {
+  return PyBool_FromLong(task(self)->sink->settled());
+}
+
+PyObject* cancelled(PyObject* self, PyObject*) {
+  return PyBool_FromLong(was_cancelled(task(self)));
+}
+
+PyObject* started(PyObject* self, PyObject*) {
+  return PyBool_FromLong(task(self)->started && !task(self)->sink->settled());
+}
+
+PyObject* cancel(PyObject* object, PyObject* force_object) {
+  Task* self = task(object);
+  const int force = PyObject_IsTrue(force_object);
+  if (force < 0) return nullptr;
+  if (!self->sink->settled()) {
+    const std::shared_ptr<EngineHandle> handle = self->handle;
+    const std::shared_ptr<pool::Engine> engine = handle->engine();
+    if (!engine) return nullptr;
+    const pool::Ticket ticket = self->ticket;
+    const bool revoked = without_gil([&] { return engine->cancel(ticket, 0, force != 0) != 0; });
+    bool timed_out = false;
+    if (revoked && !handle->wait(self->sink->event(), base::Deadline::never(), timed_out)) {
+      return nullptr;
+    }
+    if (!revoked) self->started = true;
+  }
+  return PyBool_FromLong(was_cancelled(self));
+}
+
+PyObject* watch(PyObject* object, PyObject*) {
+  Task* self = task(object);
+  if (self->sink->settled() || self->watched) return PyBool_FromLong(!self->sink->settled());
+  self->watched = true;
+  Py_INCREF(object);
+  if (self->sink->watch(object)) Py_RETURN_TRUE;
+  Py_DECREF(object);
+  Py_RETURN_FALSE;
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(task(self)->value);
+  Py_VISIT(task(self)->exception);
+  return 0;
+}
+
+int clear(PyObject* self) {
+  Py_CLEAR(task(self)->value);
+  Py_CLEAR(task(self)->exception);
+  return 0;
+}
+
+void dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  clear(object);
+  Task* self = task(object);
+  std::destroy_at(&self->ticket);
+  std::destroy_at(&self->sink);
+  std::destroy_at(&self->handle);
+  PyTypeObject* type = Py_TYPE(object);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+PyObject* refuse_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "`%s` objects are made by submitting a call", type->tp_name);
+  return nullptr;
+}
+
+// METH_FASTCALL functions have a type of their own; the cast through void* says it is meant.
+PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
+PyMethodDef kMethods[] = {
+    {"result", fast(result), METH_FASTCALL, "result(timeout=None): the value, or raises"},
+    {"exception", fast(exception), METH_FASTCALL, "exception(timeout=None): or None"},
+    {"done", done, METH_NOARGS, "whether the outcome is known"},
+    {"cancelled", cancelled, METH_NOARGS, "whether the call was cancelled before it ended"},
+    {"_started", started, METH_NOARGS, "whether a cancel found the call running"},
+    {"_cancel", cancel, METH_O, "_cancel(force): whether the call is cancelled now"},
+    {"_watch", watch, METH_NOARGS, "tells the settler; False: the outcome is known already"},
+    {nullptr, nullptr, 0, nullptr}};
+
+template <class Function>
+void* slot(Function* function) {
+  return reinterpret_cast<void*>(function);
+}
+
+}  // namespace
+
+PyObject* submit_task(PyTypeObject* type, const std::shared_ptr<EngineHandle>& handle,
+                      pool::Batch batch) {
+  const std::shared_ptr<pool::Engine> engine = handle->engine();
+  if (!engine) return nullptr;
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  Task* self = task(object);
+  new (&self->handle) std::shared_ptr<EngineHandle>(handle);
+  new (&self->sink) std::shared_ptr<TaskSink>(std::make_shared<TaskSink>());
+  new (&self->ticket) pool::Ticket();
+  new (&self->decoding) std::atomic<std::uint32_t>(not_decoded);
+  batch.sink = self->sink;
+  // A payload that takes longer to copy than the GIL takes to change hands is sent without it.
+  constexpr std::size_t kLarge = 256 * 1024;
+  if (batch.payload.size() < kLarge) {
+    self->ticket = engine->submit(std::move(batch));
+  } else {
+    self->ticket = without_gil([&] { return engine->submit(std::move(batch)); });
+  }
+  return object;
+}
+
+bool add_task_type(PyObject* module) {
+  PyType_Slot slots[] = {{Py_tp_methods, kMethods},     {Py_tp_traverse, slot(traverse)},
+                         {Py_tp_clear, slot(clear)},    {Py_tp_dealloc, slot(dealloc)},
+                         {Py_tp_new, slot(refuse_new)}, {0, nullptr}};
+  PyType_Spec spec = {"_pyhost_core.Task", sizeof(Task), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
+  if (!type) return false;
+  the_type = reinterpret_cast<PyTypeObject*>(type.get());
+  return PyModule_AddObject(module, "Task", type.release()) == 0;
+}
+
+PyTypeObject* task_type() {
+  return the_type;
+}
+
+}  // namespace pyhost::driver

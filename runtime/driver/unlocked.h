@@ -1,0 +1,42 @@
+// unlocked.h: giving the GIL away around calls of the engine.
+#pragma once
+
+#include <Python.h>
+#include <unistd.h>
+
+#include <type_traits>
+#include <utility>
+
+namespace pyhost::driver {
+
+inline bool interpreter_is_ending() {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing() != 0;
+#else
+  return _Py_IsFinalizing() != 0;
+#endif
+}
+
+// Runs `function` without the GIL and takes it back. Requires: the GIL is held.
+//
+// Not a scope: CPython before 3.14 ends a thread that wants the GIL of an ending interpreter by
+// unwinding its stack, which a destructor turns into std::terminate. Such a thread (a daemon
+// thread of the user that waited for a result) sleeps here until the process is gone instead.
+template <class Function>
+auto without_gil(Function function) {
+  PyThreadState* thread = PyEval_SaveThread();
+  const auto take_back = [thread] {
+    while (interpreter_is_ending()) pause();
+    PyEval_RestoreThread(thread);
+  };
+  if constexpr (std::is_void_v<decltype(function())>) {
+    function();
+    take_back();
+  } else {
+    auto result = function();
+    take_back();
+    return result;
+  }
+}
+
+}  // namespace pyhost::driver
