@@ -11,7 +11,9 @@ using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC on Linux: the same 
 using Moment = Clock::time_point;
 using Duration = Clock::duration;  // nanoseconds
 
-inline Moment now() { return Clock::now(); }
+inline Moment now() {
+  return Clock::now();
+}
 inline std::uint64_t nanoseconds(Moment moment) {
   return static_cast<std::uint64_t>(moment.time_since_epoch().count());
 }

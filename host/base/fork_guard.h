@@ -17,8 +17,7 @@ class HostFd {
  public:
   HostFd() = default;
   explicit HostFd(UniqueFd fd);
-  HostFd(HostFd&& other) noexcept
-      : fd_(std::move(other.fd_)), generation_(other.generation_) {}
+  HostFd(HostFd&& other) noexcept : fd_(std::move(other.fd_)), generation_(other.generation_) {}
   HostFd& operator=(HostFd&& other) noexcept;
   HostFd(const HostFd&) = delete;
   HostFd& operator=(const HostFd&) = delete;

@@ -1,3 +1,4 @@
+#include <base/fork_guard.h>
 #include <base/memory.h>
 #include <base/system.h>
 #include <fcntl.h>
@@ -19,6 +20,8 @@ Result<Mapping> Mapping::map(int fd, std::size_t bytes, Access access, bool inhe
   Mapping mapping;
   mapping.data_ = static_cast<std::byte*>(address);
   mapping.size_ = bytes;
+  mapping.inherited_ = inherit;
+  mapping.generation_ = fork_generation();
   if (!inherit && madvise(address, bytes, MADV_DONTFORK) != 0) {
     return system_error(Code::startup, "cannot keep shared memory out of forked processes", errno);
   }
@@ -26,16 +29,23 @@ Result<Mapping> Mapping::map(int fd, std::size_t bytes, Access access, bool inhe
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      inherited_(other.inherited_),
+      generation_(other.generation_) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(inherited_, other.inherited_);
+  std::swap(generation_, other.generation_);
   return *this;
 }
 
 Mapping::~Mapping() {
-  if (data_ != nullptr) munmap(data_, size_);
+  if (data_ == nullptr) return;
+  // In a forked process the range was never mapped, and may hold something else by now.
+  if (inherited_ || generation_ == fork_generation()) munmap(data_, size_);
 }
 
 Result<UniqueFd> create_memory(const char* name, std::size_t bytes) {

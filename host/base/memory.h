@@ -31,6 +31,8 @@ class Mapping {
  private:
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  bool inherited_ = false;
+  unsigned generation_ = 0;  // of the process that mapped it; copies have nothing to unmap
 };
 
 // A sparse memfd of `bytes`, CLOEXEC, sealed against growing and shrinking. Costs no memory until

@@ -1,11 +1,11 @@
 // arena.h: allocates blocks of one region for their only writer.
 #pragma once
 
+#include <pyhost/result.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
-
-#include <pyhost/result.h>
 
 namespace pyhost::wire {
 
@@ -26,7 +26,10 @@ class Arena {
   // The offset of a block of at least `bytes`, 64-byte aligned, 64 spare bytes behind it.
   // Error `backpressure` when the arena or the machine has no room; nothing changes then.
   Result<std::uint64_t> allocate(std::uint64_t bytes);
+  // Requires: `offset` came from `allocate` and was not released since.
   void release(std::uint64_t offset);
+  // Whether a failing `allocate` would be the machine's fault and not the arena's.
+  bool has_room(std::uint64_t bytes) const;
 
   std::uint64_t used_bytes() const;       // in blocks handed out
   std::uint64_t committed_bytes() const;  // pages held

@@ -1,17 +1,17 @@
 // host_end.h: the host's end of one worker's wire.
 #pragma once
 
+#include <base/clock.h>
+#include <base/fd.h>
+#include <pyhost/result.h>
+#include <wire/layout.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
-
-#include <pyhost/result.h>
-
-#include <base/clock.h>
-#include <base/fd.h>
-#include <wire/layout.h>
 
 namespace pyhost::wire {
 
@@ -19,7 +19,7 @@ using Bytes = std::span<const std::byte>;
 
 // Sizes of both regions. The defaults suit every pool; tests use small ones.
 struct Sizes {
-  std::uint32_t ring_bytes = 256 * 1024;               // power of two
+  std::uint32_t ring_bytes = 256 * 1024;                 // power of two
   std::uint64_t region_bytes = std::uint64_t{16} << 30;  // address space, not memory
 };
 
@@ -82,9 +82,9 @@ class HostEnd {
   Result<base::UniqueFd> share_host_region() const;
   Result<base::UniqueFd> share_worker_region() const;
 
-  // Appends a record. `nullopt`: no room now, try again when a batch is finished. Error
-  // `backpressure`: the payload can never fit, or the machine is out of memory. Does not wake the
-  // worker: call `notify` after the last of several posts.
+  // Appends a record. `nullopt`: no room now, try again when a batch is finished or the doorbell
+  // rings. Error `backpressure`: the payload can never fit, or the machine is out of memory. Does
+  // not wake the worker: call `notify` after the last of several posts.
   Result<std::optional<Posted>> post(const Call& call);
   Result<std::optional<Posted>> define(std::uint32_t function, Codec codec, Bytes definition);
   bool post_retire();
@@ -93,18 +93,22 @@ class HostEnd {
   void notify();
 
   // Lowers the end of a posted batch to `end`. Returns the index from which on items will
-  // certainly never run. When that is above `end`, the item just below it may or may not run: a
-  // `reply` or a `stopped` for it follows.
+  // certainly never run; `posted.end` becomes the same. When that is above `end`, the item just
+  // below it may or may not run: unless its reply was taken already, a `reply` or a `stopped` for
+  // it follows (or the worker dies). A `stopped` that settles nothing is not handed out.
   std::uint32_t shrink(Posted& posted, std::uint32_t end);
 
   // Every item of the batch has its outcome: its room may be used again once the worker moved on.
-  // `keep_block` leaves its block (a reply said `keeps`) until `release_block`.
+  // `keep_block` leaves its block (a reply said `keeps`) until `release_block`. Definitions need
+  // no `finish`; it does nothing for them.
   void finish(const Posted& posted, bool keep_block = false);
+  // Ignores what is not the block of a kept or unfinished batch: the worker named it.
   void release_block(std::uint64_t block);
 
   // The payload of an unfinished batch, in the host's own region. Valid until `finish`.
   Bytes payload(const Posted& posted) const;
 
+  // Items at or above the `end` of their batch never ran, even when they are claimed here.
   Claim claim() const;
 
   // The next record, or nullopt when there is none. Error `protocol`: the worker cannot be

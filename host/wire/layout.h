@@ -23,7 +23,8 @@ inline constexpr std::uint32_t kMagic = 0x54534850;  // "PHST"
 inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::size_t kHeaderBytes = 4096;
 inline constexpr std::size_t kCacheLine = 64;
-// Records start at multiples of this, so that an Envelope never straddles the end of a ring.
+// Records start at multiples of this and never wrap. What is left at the end of a ring may thus be
+// shorter than an Envelope: of a `pad`, only `size` and `kind` are there.
 inline constexpr std::size_t kRecordAlign = 16;
 // Blocks start at multiples of this and are followed by as many spare bytes (vector loads of a
 // parser may read past the text).
@@ -55,9 +56,11 @@ enum class Status : std::uint16_t {
 };
 
 // Bits of Envelope::flags.
-inline constexpr std::uint8_t kInBlock = 1;  // payload is in the arena at `block`, not behind the envelope
-inline constexpr std::uint8_t kPrinted = 2;  // reply: the worker wrote to stdout or stderr since the last one
-inline constexpr std::uint8_t kKeeps = 4;    // reply: the call's block stays in use until a `release`
+inline constexpr std::uint8_t kInBlock =
+    1;  // payload is in the arena at `block`, not behind the envelope
+inline constexpr std::uint8_t kPrinted =
+    2;  // reply: the worker wrote to stdout or stderr since the last one
+inline constexpr std::uint8_t kKeeps = 4;  // reply: the call's block stays in use until a `release`
 
 // The fixed start of every record. `size` counts the envelope, an inline payload and the padding.
 struct Envelope {
@@ -68,7 +71,7 @@ struct Envelope {
   std::uint32_t batch = 0;     // the host's number of the batch, counted from 1 per worker
   std::uint32_t function = 0;  // call, define: function number
   std::uint32_t first = 0;     // call: first item to run; reply, stopped: the item
-  std::uint32_t end = 0;       // call: one past the last item to run; the host may lower it any time
+  std::uint32_t end = 0;  // call: one past the last item to run; the host may lower it any time
   std::uint64_t payload_bytes = 0;
   std::uint64_t block = 0;       // offset from the start of the region, when kInBlock
   std::uint64_t claimed_ns = 0;  // reply: CLOCK_MONOTONIC when the item was claimed
@@ -89,6 +92,8 @@ struct HostHeader {
   alignas(kCacheLine) std::atomic<std::uint32_t> reply_tail;
   // How the worker announces a reply: bits kWakeFutex, kRingBell; 0 while somebody polls.
   alignas(kCacheLine) std::atomic<std::uint32_t> wants;
+  // 1 while a record waits for room: the worker rings the bell when it has passed a record.
+  std::atomic<std::uint32_t> wants_room;
 };
 inline constexpr std::uint32_t kWakeFutex = 1;  // FUTEX_WAKE on WorkerHeader::reply_head
 inline constexpr std::uint32_t kRingBell = 2;   // write to the pool's eventfd
@@ -115,10 +120,12 @@ static_assert(offsetof(Envelope, kind) == 4 && offsetof(Envelope, codec) == 6 &&
               offsetof(Envelope, block) == 32 && offsetof(Envelope, claimed_ns) == 40 &&
               offsetof(Envelope, status) == 48 && offsetof(Envelope, style) == 50);
 static_assert(offsetof(HostHeader, call_head) == 64 && offsetof(HostHeader, reply_tail) == 128 &&
-              offsetof(HostHeader, wants) == 192 && sizeof(HostHeader) <= kHeaderBytes);
-static_assert(offsetof(WorkerHeader, reply_head) == 64 && offsetof(WorkerHeader, call_tail) == 128 &&
-              offsetof(WorkerHeader, sleeping) == 192 && offsetof(WorkerHeader, claim) == 256 &&
-              offsetof(WorkerHeader, claim_ns) == 264 && sizeof(WorkerHeader) <= kHeaderBytes);
+              offsetof(HostHeader, wants) == 192 && offsetof(HostHeader, wants_room) == 196 &&
+              sizeof(HostHeader) <= kHeaderBytes);
+static_assert(offsetof(WorkerHeader, reply_head) == 64 &&
+              offsetof(WorkerHeader, call_tail) == 128 && offsetof(WorkerHeader, sleeping) == 192 &&
+              offsetof(WorkerHeader, claim) == 256 && offsetof(WorkerHeader, claim_ns) == 264 &&
+              sizeof(WorkerHeader) <= kHeaderBytes);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free &&
               std::atomic<std::uint64_t>::is_always_lock_free);
 

@@ -6,9 +6,9 @@
 // somebody else ran, and polling would be at their expense.
 #pragma once
 
-#include <chrono>
-
 #include <base/clock.h>
+
+#include <chrono>
 
 namespace pyhost::wire {
 

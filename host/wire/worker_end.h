@@ -1,17 +1,16 @@
 // worker_end.h: the worker's end of its wire.
 #pragma once
 
+#include <base/clock.h>
+#include <base/fd.h>
+#include <pyhost/result.h>
+#include <wire/layout.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
-
-#include <pyhost/result.h>
-
-#include <base/clock.h>
-#include <base/fd.h>
-#include <wire/layout.h>
 
 namespace pyhost::wire {
 

@@ -1,0 +1,162 @@
+// host_replies.cc: the reply ring, written by a worker that may be broken, lying or dead.
+//
+// The host reads its words once, into private memory, and decides on the copies only. Payloads in
+// blocks are read with pread(2), not through a mapping: touching a page that the worker gave back
+// could end in SIGBUS when memory is short.
+#include <base/futex.h>
+#include <base/system.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <wire/host_state.h>
+#include <wire/reply_check.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <new>
+#include <string>
+
+namespace pyhost::wire {
+namespace {
+
+Error rejected(const std::string& fault) {
+  return Error(Code::protocol, "reply from the worker rejected: " + fault);
+}
+
+}  // namespace
+
+bool HostEnd::replies_waiting() const {
+  return state_->theirs->reply_head.load(std::memory_order_seq_cst) !=
+         state_->tail.load(std::memory_order_relaxed);
+}
+
+// The worker writes its header before its first record.
+Result<void> HostEnd::State::check_greeting() {
+  if (greeted) return {};
+  const std::uint64_t word = load_word(worker_start.data());
+  const auto magic = static_cast<std::uint32_t>(word);
+  const auto version = static_cast<std::uint32_t>(word >> 32);
+  if (magic != kMagic) return rejected("its region starts with " + std::to_string(magic));
+  if (version != kVersion) {
+    return rejected("it speaks version " + std::to_string(version) + " of the wire, the host " +
+                    std::to_string(kVersion));
+  }
+  greeted = true;
+  return {};
+}
+
+void HostEnd::State::advance(std::uint32_t bytes) {
+  const std::uint32_t next = tail.load(std::memory_order_relaxed) + bytes;
+  tail.store(next, std::memory_order_relaxed);
+  ours->reply_tail.store(next, std::memory_order_seq_cst);
+  if (theirs->sleeping.load(std::memory_order_seq_cst) == 2) {
+    base::futex_wake(ours->reply_tail, INT_MAX, base::Sharing::processes);
+  }
+}
+
+// Puts the bounds of the next record, padding skipped, into `bounds`; false when there is none.
+Result<bool> HostEnd::State::find_record(ReplyBounds& bounds) {
+  for (;;) {
+    const std::uint32_t position = tail.load(std::memory_order_relaxed);
+    const std::uint32_t told = theirs->reply_head.load(std::memory_order_seq_cst);
+    if (told == position) return false;
+    if (auto greeting = check_greeting(); !greeting.ok()) return std::move(greeting).error();
+    bounds.available = told - position;
+    bounds.to_ring_end = replies.left_to_end(position);
+    if (bounds.available > replies.bytes() || bounds.available % kRecordAlign != 0) {
+      return rejected("it claims " + std::to_string(bounds.available) +
+                      " unread bytes in a ring of " + std::to_string(replies.bytes()));
+    }
+    const Ring::Start start = replies.start(position);
+    if (auto fault = start_fault(start, bounds)) return rejected(*fault);
+    if (start.kind != Kind::pad) return true;
+    if (start.size == replies.bytes()) return rejected("padding of a whole ring");
+    advance(start.size);
+  }
+}
+
+Result<void> HostEnd::State::copy_payload(const Envelope& envelope, std::uint32_t position,
+                                          std::string& to) {
+  if ((envelope.flags & kInBlock) == 0) {
+    to.assign(reinterpret_cast<const char*>(replies.at(position) + sizeof(Envelope)),
+              envelope.payload_bytes);
+    return {};
+  }
+  // The file is sparse: a length that costs the worker nothing would cost us that much memory.
+  struct stat status {};
+  if (fstat(worker_fd.get(), &status) != 0) {
+    return base::system_error(Code::protocol, "cannot look at the worker's memory", errno);
+  }
+  const auto held = static_cast<std::uint64_t>(status.st_blocks) * 512;
+  if (envelope.payload_bytes > held) {
+    return rejected("payload length " + std::to_string(envelope.payload_bytes) +
+                    " exceeds block size " + std::to_string(held));
+  }
+  try {
+    to.resize(envelope.payload_bytes);
+  } catch (const std::bad_alloc&) {
+    return rejected("no memory for its payload of " + std::to_string(envelope.payload_bytes));
+  }
+  std::size_t copied = 0;
+  while (copied < to.size()) {
+    const ssize_t got = pread(worker_fd.get(), to.data() + copied, to.size() - copied,
+                              static_cast<off_t>(envelope.block + copied));
+    if (got > 0) copied += static_cast<std::size_t>(got);
+    if (got == 0) return rejected("its region ends within a payload");
+    if (got < 0 && errno != EINTR) {
+      return base::system_error(Code::protocol, "cannot read the worker's memory", errno);
+    }
+  }
+  return {};
+}
+
+// Whether a `stopped` settles the one item of its batch that is in doubt.
+bool HostEnd::State::is_news(const Envelope& stopped) {
+  for (Record& record : posted) {
+    if (record.batch != stopped.batch || record.finished) continue;
+    if (record.in_doubt == 0 || record.in_doubt - 1 != stopped.first) return false;
+    record.in_doubt = 0;
+    record.end = stopped.first;
+    return true;
+  }
+  return false;
+}
+
+Result<std::optional<Reply>> HostEnd::next_reply() {
+  State& state = *state_;
+  // As many as a ring holds: a worker that only ever sends idle `stopped`s cannot keep us here.
+  for (std::uint32_t i = 0; i < state.replies.bytes() / sizeof(Envelope); ++i) {
+    ReplyBounds bounds;
+    bounds.arena_begin = arena_begin(state.sizes.ring_bytes);
+    bounds.region_bytes = state.sizes.region_bytes;
+    auto found = state.find_record(bounds);
+    if (!found.ok()) return std::move(found).error();
+    if (!*found) break;
+    const std::uint32_t position = state.tail.load(std::memory_order_relaxed);
+    const Envelope envelope = state.replies.envelope(position);
+    // Once more, on the copy: the size may have changed since it was looked at.
+    if (auto fault = start_fault({envelope.size, envelope.kind}, bounds)) return rejected(*fault);
+    if (auto fault = envelope_fault(envelope, bounds)) return rejected(*fault);
+    if (envelope.kind == Kind::stopped && !state.is_news(envelope)) {
+      state.advance(envelope.size);
+      continue;
+    }
+    Reply reply;
+    reply.kind = envelope.kind;
+    reply.codec = envelope.codec;
+    reply.status = envelope.status;
+    reply.printed = (envelope.flags & kPrinted) != 0;
+    reply.keeps = (envelope.flags & kKeeps) != 0;
+    reply.batch = envelope.batch;
+    reply.item = envelope.first;
+    reply.claimed_ns = envelope.claimed_ns;
+    if (envelope.kind == Kind::release) reply.block = envelope.block;
+    auto copied = state.copy_payload(envelope, position, reply.payload);
+    if (!copied.ok()) return std::move(copied).error();
+    state.advance(envelope.size);
+    return std::optional<Reply>(std::move(reply));
+  }
+  return std::optional<Reply>();
+}
+
+}  // namespace pyhost::wire
