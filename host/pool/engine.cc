@@ -51,8 +51,8 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   s.epoll = base::HostFd(base::UniqueFd(epoll_create1(EPOLL_CLOEXEC)));
   s.doorbell = base::HostFd(base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
   s.wake = base::HostFd(base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
-  s.timer = base::HostFd(
-      base::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+  s.timer =
+      base::HostFd(base::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
   if (!s.epoll || !s.doorbell || !s.wake || !s.timer) {
     return base::system_error(Code::startup, "opening the pool's descriptors (see `ulimit -n`)",
                               errno);
@@ -94,8 +94,8 @@ std::uint32_t Engine::define(wire::Codec codec, std::string definition, std::str
   State& s = *state_;
   std::string key = static_cast<char>('0' + static_cast<int>(codec)) + definition;
   const State::Lock lock(s.mutex);
-  const auto [known, is_new] =
-      s.function_numbers.try_emplace(std::move(key), static_cast<std::uint32_t>(s.functions.size()));
+  const auto [known, is_new] = s.function_numbers.try_emplace(
+      std::move(key), static_cast<std::uint32_t>(s.functions.size()));
   if (is_new) {
     s.functions.push_back(
         {.codec = codec, .definition = std::move(definition), .name = std::move(name)});
@@ -139,7 +139,8 @@ std::uint32_t Engine::suggested_count(std::uint32_t function) const {
   if (function >= s.functions.size()) return 1;
   const double seconds = s.functions[function].item_seconds;
   if (seconds < 0) return 1;
-  return static_cast<std::uint32_t>(std::clamp(kBatchSeconds / std::max(seconds, 1e-7), 1.0, 4096.0));
+  return static_cast<std::uint32_t>(
+      std::clamp(kBatchSeconds / std::max(seconds, 1e-7), 1.0, 4096.0));
 }
 
 Wait Engine::wait(Event& event, base::Deadline deadline) {
@@ -222,7 +223,8 @@ void Engine::State::shut_down(Lock& lock) {
   lock.lock();
   for (Zygote& zygote : zygotes) {
     if (zygote.started.watcher_pid < 0) continue;
-    process::Started started{.control = zygote.control.take(), .watcher = zygote.watcher.take(),
+    process::Started started{.control = zygote.control.take(),
+                             .watcher = zygote.watcher.take(),
                              .watcher_pid = zygote.started.watcher_pid};
     process::shut_down(started, base::Deadline::in(kKillPatience));
     zygote = Zygote{};
@@ -237,9 +239,7 @@ bool Engine::drain(base::Deadline deadline) {
   State::Lock lock(s.mutex);
   if (s.stopping) return true;
   s.closed = true;
-  const auto settled = [&s] {
-    return s.idle() && s.deferred.empty() && !s.running_deferred;
-  };
+  const auto settled = [&s] { return s.idle() && s.deferred.empty() && !s.running_deferred; };
   bool clean = true;
   if (deadline.endless()) {
     s.changed.wait(lock, settled);
@@ -295,6 +295,8 @@ Stats Engine::stats() const {
   return stats;
 }
 
-int Engine::workers() const { return state_->worker_count; }
+int Engine::workers() const {
+  return state_->worker_count;
+}
 
 }  // namespace pyhost::pool

@@ -41,9 +41,9 @@ class Event {
 struct Outcome {
   bool ok = false;
   wire::Codec codec = wire::Codec::none;
-  std::string payload;           // ok: the result. not ok and `raised`: an ErrorPayload (layout.md)
-  bool raised = false;           // the worker described the failure; `error()` decodes it
-  bool marshal = false;          // with `raised`: an argument or the result could not cross
+  std::string payload;   // ok: the result. not ok and `raised`: an ErrorPayload (layout.md)
+  bool raised = false;   // the worker described the failure; `error()` decodes it
+  bool marshal = false;  // with `raised`: an argument or the result could not cross
   std::shared_ptr<Error> failure;  // not ok and not raised: the host's own account
   int worker = -1;
   std::uint64_t claimed_ns = 0;  // 0: never started
@@ -88,9 +88,10 @@ struct Options {
   process::StartZygote start_zygote;
   process::LoadPlan load;
   bool zygote_per_worker = false;  // start method `spawn`
-  std::uint64_t max_shared_bytes = 0;  // pages in calls under way; 0: a quarter of the machine's memory
-  base::Duration startup_limit = std::chrono::seconds(60);   // for a zygote to say `ready`
-  base::Duration retire_grace = std::chrono::seconds(2);     // for exit functions of a worker
+  std::uint64_t max_shared_bytes =
+      0;  // pages in calls under way; 0: a quarter of the machine's memory
+  base::Duration startup_limit = std::chrono::seconds(60);  // for a zygote to say `ready`
+  base::Duration retire_grace = std::chrono::seconds(2);    // for exit functions of a worker
   // Whole lines a worker printed. Called on the draining thread, one call at a time.
   std::function<void(int worker, Stream stream, std::string_view lines)> on_output;
   // One line for the user (a fallback taken, a worker replaced). May be empty.
@@ -99,7 +100,7 @@ struct Options {
 };
 
 struct Stats {
-  int workers = 0;        // processes alive
+  int workers = 0;  // processes alive
   int busy = 0;
   std::uint64_t queued = 0;     // items not yet with a worker
   std::uint64_t in_flight = 0;  // items with a worker

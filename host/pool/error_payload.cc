@@ -34,8 +34,10 @@ Error read_error(const nlohmann::json& object, Code code, int depth) {
       if (!frame.is_object()) continue;
       const auto line = frame.find("line");
       const bool number = line != frame.end() && line->is_number_integer();
-      error.frames.push_back({.file = text(frame, "file"), .line = number ? line->get<int>() : 0,
-                              .function = text(frame, "function"), .text = text(frame, "text")});
+      error.frames.push_back({.file = text(frame, "file"),
+                              .line = number ? line->get<int>() : 0,
+                              .function = text(frame, "function"),
+                              .text = text(frame, "text")});
     }
   }
   const auto cause = object.find("cause");

@@ -91,8 +91,8 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   fds[process::kStdoutFd] = out->writer.get();
   fds[process::kStderrFd] = err->writer.get();
   const auto kind = per_worker ? process::ControlKind::become : process::ControlKind::fork;
-  auto sent = process::send_control(zygote.control.get(), {.kind = kind, .worker = worker.number},
-                                    {}, fds);
+  auto sent =
+      process::send_control(zygote.control.get(), {.kind = kind, .worker = worker.number}, {}, fds);
   if (!sent.ok()) return std::move(sent).error();
 
   worker.wire = std::make_unique<wire::HostEnd>(std::move(*wire));
@@ -186,7 +186,8 @@ void Engine::State::lose_in_flight(Worker& worker) {
       --flight.outstanding;
       --worker.ahead;
       worker.victims.push_back(
-          {.work = flight.work, .item = flight.base + item,
+          {.work = flight.work,
+           .item = flight.base + item,
            .since = std::clamp(base::moment(claim.claimed_ns), flight.posted_at, now)});
     }
     if (flight.work->payload_posted && claimed == 0) {

@@ -36,8 +36,8 @@ bool Engine::State::drain(Worker& worker) {
     auto reply = worker.wire->next_reply();
     if (reply.ok() && !reply->has_value()) return any;
     any = true;
-    const Result<void> accepted = reply.ok() ? accept(worker, std::move(**reply))
-                                             : Result<void>(std::move(reply).error());
+    const Result<void> accepted =
+        reply.ok() ? accept(worker, std::move(**reply)) : Result<void>(std::move(reply).error());
     if (accepted.ok()) continue;
     if (worker.state == WorkerState::dying) return any;
     // Nothing it says counts any more; its death settles what it had.
@@ -73,8 +73,9 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
     default:
       break;
   }
-  const auto flight = std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
-                                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
+  const auto flight =
+      std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
+                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
   if (flight == worker.in_flight.end()) {
     return protocol_error(worker, "batch " + std::to_string(reply.batch) + " is not in flight");
   }
@@ -113,8 +114,9 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
 
 // The worker found, in the moment of its claim, that the item had been taken back.
 Result<void> Engine::State::accept_stopped(Worker& worker, const wire::Reply& reply) {
-  const auto flight = std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
-                                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
+  const auto flight =
+      std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
+                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
   if (flight == worker.in_flight.end()) return {};  // all of it was taken back with certainty
   if (reply.item >= flight->posted.end || flight->work->settled(flight->base + reply.item)) {
     return {};
@@ -138,11 +140,10 @@ void Engine::State::measure(InFlight& flight, const wire::Reply& reply) {
   flight.last_claim_ns = claimed;
   if (flight.outstanding > 1) return;
   // Between claims when there are several: then the wait for the host to look is not counted.
-  const double seconds =
-      flight.replied > 1
-          ? static_cast<double>(flight.last_claim_ns - flight.first_claim_ns) * 1e-9 /
-                (flight.replied - 1)
-          : std::chrono::duration<double>(now - base::moment(claimed)).count();
+  const double seconds = flight.replied > 1
+                             ? static_cast<double>(flight.last_claim_ns - flight.first_claim_ns) *
+                                   1e-9 / (flight.replied - 1)
+                             : std::chrono::duration<double>(now - base::moment(claimed)).count();
   double& average = functions[flight.work->batch.function].item_seconds;
   average = average < 0 ? seconds : average + kAverageWeight * (seconds - average);
 }
@@ -154,7 +155,14 @@ void Engine::State::settle(const Ticket& work, std::uint32_t item, Outcome outco
   ++totals.settled;
   if (!outcome.ok) ++totals.failed;
   outcome.settled_ns = base::nanoseconds(base::now());
-  deferred.push_back({.sink = work->batch.sink, .item = item, .outcome = std::move(outcome)});
+  if (work->unsettled > 0) {
+    deferred.push_back({.sink = work->batch.sink, .item = item, .outcome = std::move(outcome)});
+  } else {
+    // A sink may hold its ticket: let go of it, or the two keep each other alive.
+    deferred.push_back(
+        {.sink = std::move(work->batch.sink), .item = item, .outcome = std::move(outcome)});
+    work->batch.payload = std::string();
+  }
   if (idle()) changed.notify_all();
 }
 

@@ -12,8 +12,8 @@
 namespace pyhost::pool {
 namespace {
 
-constexpr std::uint32_t kMostItems = 4096;   // per record: bounds what one revocation walks over
-constexpr std::size_t kMostRecords = 1024;   // per worker: bounds the search for a reply's batch
+constexpr std::uint32_t kMostItems = 4096;  // per record: bounds what one revocation walks over
+constexpr std::size_t kMostRecords = 1024;  // per worker: bounds the search for a reply's batch
 
 // Skips `count` framed items from `offset` on.
 std::size_t skip_items(std::string_view payload, std::size_t offset, std::uint32_t count) {
@@ -46,8 +46,8 @@ std::string Engine::State::slice(const Submitted& work, std::uint32_t first,
                                  std::uint32_t end) const {
   const std::string& payload = work.batch.payload;
   const std::size_t from = skip_items(payload, 0, first);
-  const std::size_t to = end == work.batch.count ? payload.size()
-                                                 : skip_items(payload, from, end - first);
+  const std::size_t to =
+      end == work.batch.count ? payload.size() : skip_items(payload, from, end - first);
   return payload.substr(from, to - from);
 }
 
@@ -136,15 +136,21 @@ bool Engine::State::post_some(Worker& worker) {
   if (payload.size() > budget) {
     const std::uint32_t item = part.first;
     --queued;
-    fail(part.work, item, Error(Code::backpressure, "a call of " + std::to_string(payload.size()) +
-         " bytes exceeds the pool's budget of " + std::to_string(budget) +
-         " bytes of shared memory; send less, or raise the budget"), -1);
+    fail(part.work, item,
+         Error(Code::backpressure, "a call of " + std::to_string(payload.size()) +
+                                       " bytes exceeds the pool's budget of " +
+                                       std::to_string(budget) +
+                                       " bytes of shared memory; send less, or raise the budget"),
+         -1);
     return true;
   }
   if (shared_bytes + payload.size() > budget) return false;
 
-  auto posted = worker.wire->post({.function = work.batch.function, .codec = work.batch.codec,
-                                   .style = work.batch.style, .first = 0, .end = end - part.first,
+  auto posted = worker.wire->post({.function = work.batch.function,
+                                   .codec = work.batch.codec,
+                                   .style = work.batch.style,
+                                   .first = 0,
+                                   .end = end - part.first,
                                    .payload = as_bytes(payload)});
   if (!posted.ok()) {
     if (in_flight > 0) return false;  // room comes back when something finishes
@@ -157,8 +163,11 @@ bool Engine::State::post_some(Worker& worker) {
 
   const base::Moment now = base::now();
   const std::uint32_t items = end - part.first;
-  worker.in_flight.push_back({.posted = **posted, .work = part.work, .base = part.first,
-                              .outstanding = items, .posted_at = now});
+  worker.in_flight.push_back({.posted = **posted,
+                              .work = part.work,
+                              .base = part.first,
+                              .outstanding = items,
+                              .posted_at = now});
   shared_bytes += payload.size();
   worker.ahead += items;
   ++work.flights;
@@ -182,7 +191,8 @@ void Engine::State::requeue(Worker& worker, InFlight& flight, std::uint32_t firs
                             std::uint32_t end) {
   if (first >= end) return;
   std::uint32_t items = 0;
-  for (std::uint32_t i = first; i < end; ++i) items += flight.work->settled(flight.base + i) ? 0 : 1;
+  for (std::uint32_t i = first; i < end; ++i)
+    items += flight.work->settled(flight.base + i) ? 0 : 1;
   flight.outstanding -= items;
   worker.ahead -= items;
   in_flight -= items;
@@ -222,7 +232,9 @@ void Engine::State::fail_queued(const Error& error) {
 
 namespace {
 
-Error cancelled() { return Error(Code::cancelled, "the call was cancelled before it finished"); }
+Error cancelled() {
+  return Error(Code::cancelled, "the call was cancelled before it finished");
+}
 
 }  // namespace
 

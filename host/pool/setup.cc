@@ -33,7 +33,8 @@ Result<bool> parse_start(const std::string& name) {
                  "start method `fork` copies the calling Python process, and this host is not one; "
                  "use `zygote` or `spawn`");
   }
-  return Error(Code::startup, "unknown start method `" + name + "`; use `auto`, `zygote` or `spawn`");
+  return Error(Code::startup,
+               "unknown start method `" + name + "`; use `auto`, `zygote` or `spawn`");
 }
 
 // Until somebody asks for the lines, workers print where the host's own stderr goes.

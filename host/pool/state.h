@@ -1,9 +1,9 @@
 // state.h: the engine's insides, shared by the files of this folder only.
 //
 //   any thread            under State::mutex                       supervisor thread
-//   +---------+  Batch   +--------------------------------------+  epoll: doorbell, control sockets,
-//   | submit  |--------->| ready (parts)                        |         pidfds, output, timer
-//   | cancel  |          |   | pump: credit, share, post        |<----+--------------------------+
+//   +---------+  Batch   +--------------------------------------+  epoll: doorbell, control
+//   sockets, | submit  |--------->| ready (parts)                        |         pidfds, output,
+//   timer | cancel  |          |   | pump: credit, share, post |<----+--------------------------+
 //   | wait    |<--+      | worker k: in_flight                  |     | drain, deaths, deadlines |
 //   +---------+   |      |   | drain: next_reply -> settle      |     | respawn, take back       |
 //                 |      +---|----------------------------------+     +--------------------------+
@@ -13,7 +13,8 @@
 // 1. submit() makes a part; pump() posts parts to workers with credit.
 // 2. Whoever waits drains the rings of all workers; when nobody does, workers ring the doorbell and
 //    the supervisor drains. Which of the two holds is written into every worker's `wants`.
-// 3. Every item is settled exactly once, in settle(): by its reply, a death, a deadline or a cancel,
+// 3. Every item is settled exactly once, in settle(): by its reply, a death, a deadline or a
+// cancel,
 //    whichever is seen first.
 //
 // Why one mutex: draining and posting touch the same few words of a worker, for well under a
@@ -171,7 +172,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void dispatch(Tag tag, std::size_t index);
   void on_timer(base::Moment now);
   base::Moment check_worker(Worker& worker, base::Moment now);  // when to look again
-  void arm(base::Moment when);  // the timer fires then or earlier
+  void arm(base::Moment when);                                  // the timer fires then or earlier
   void notice(std::string line);
   void wake_supervisor();
 

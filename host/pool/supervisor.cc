@@ -78,8 +78,8 @@ void Engine::State::dispatch(Tag tag, std::size_t index) {
       on_control(index);
       break;
     case Tag::watcher:
-      if (zygotes[index].watcher && base::wait_exit(zygotes[index].watcher.get(),
-                                                    base::Deadline::in({}))) {
+      if (zygotes[index].watcher &&
+          base::wait_exit(zygotes[index].watcher.get(), base::Deadline::in({}))) {
         on_watcher_end(index);
       }
       break;
@@ -138,8 +138,8 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
   if (running && limit && now - since >= *limit) {
     const Function& function = functions[front.work->batch.function];
     Error error(Code::timeout, "the call of `" + (function.name.empty() ? "?" : function.name) +
-                                   "` exceeded its limit of " + limit_text(*limit) +
-                                   "; worker " + std::to_string(worker.number) + " (pid " +
+                                   "` exceeded its limit of " + limit_text(*limit) + "; worker " +
+                                   std::to_string(worker.number) + " (pid " +
                                    std::to_string(worker.pid) +
                                    ") was killed; raise the timeout, or make the call shorter");
     put_down(worker, front.work, front.base + running->item, std::move(error));

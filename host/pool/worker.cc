@@ -52,8 +52,8 @@ std::string describe_status(int status) {
   if (WIFSIGNALED(status)) {
     const int number = WTERMSIG(status);
     const char* name = sigabbrev_np(number);
-    return "was killed by " + (name != nullptr ? "SIG" + std::string(name)
-                                               : "signal " + std::to_string(number));
+    return "was killed by " +
+           (name != nullptr ? "SIG" + std::string(name) : "signal " + std::to_string(number));
   }
   return "exited with status " + std::to_string(WEXITSTATUS(status));
 }

@@ -87,10 +87,10 @@ struct Worker {
   bool stuck = false;              // its running item is long: gets nothing new until it replies
 
   // Spawning.
-  base::Moment respawn_at{};     // absent: not before
-  base::Moment started_at{};     // forking and later: when the fork was asked for
-  int fruitless_deaths = 0;      // in a row, without an item settled in between
-  std::uint64_t settled = 0;     // items, by this process
+  base::Moment respawn_at{};  // absent: not before
+  base::Moment started_at{};  // forking and later: when the fork was asked for
+  int fruitless_deaths = 0;   // in a row, without an item settled in between
+  std::uint64_t settled = 0;  // items, by this process
 
   // Dying.
   struct Victim {
@@ -98,7 +98,7 @@ struct Worker {
     std::uint32_t item = 0;  // the batch's number
     base::Moment since;      // when it was claimed
   };
-  bool ended = false;           // its process is gone, as its pidfd told
+  bool ended = false;  // its process is gone, as its pidfd told
   base::Moment died_at{};
   std::optional<int> status;    // of waitpid, as the zygote reported it
   std::vector<Victim> victims;  // claimed and not replied to when it died

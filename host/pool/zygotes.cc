@@ -75,8 +75,10 @@ void Engine::State::on_message(std::size_t index, process::ControlMessage messag
         worker.wire.reset();
         worker.out = OutputPipe();
         worker.err = OutputPipe();
-        on_spawn_failure(worker, base::system_error(Code::startup, "fork of worker " +
-                                 std::to_string(header.worker), header.status));
+        on_spawn_failure(
+            worker,
+            base::system_error(Code::startup, "fork of worker " + std::to_string(header.worker),
+                               header.status));
         changed.notify_all();
       }
       break;
@@ -101,10 +103,11 @@ void Engine::State::on_zygote_ready(std::size_t index, const std::string& info) 
   zygote.pid = facts.is_object() ? facts.value("pid", -1) : -1;
   if (threads > 1 && !per_worker) {
     const auto culprit = facts.find("threaded_by");
-    notice("importing `" +
-           (culprit != facts.end() && culprit->is_string() ? culprit->get<std::string>()
-                                                           : std::string("a module")) +
-           "` started a thread, which forked workers could not rely on; using start method `spawn`");
+    notice(
+        "importing `" +
+        (culprit != facts.end() && culprit->is_string() ? culprit->get<std::string>()
+                                                        : std::string("a module")) +
+        "` started a thread, which forked workers could not rely on; using start method `spawn`");
     per_worker = true;
     zygotes.resize(worker_count);  // this one becomes worker 0
   }
@@ -143,8 +146,8 @@ void Engine::State::on_zygote_end(std::size_t index, std::optional<int> status) 
   const bool loading = zygote.state == ZygoteState::loading;
   zygote.state = ZygoteState::dead;
   if (!stopping && loading) {
-    const std::string name = !options.load.script.empty() ? options.load.script
-                                                          : options.load.module;
+    const std::string name =
+        !options.load.script.empty() ? options.load.script : options.load.module;
     const std::string how = status ? describe_status(*status) : std::string("ended");
     fail_start(Error(Code::startup,
                      name.empty() ? "the interpreter " + how + " while starting"
@@ -184,8 +187,8 @@ void Engine::State::on_watcher_end(std::size_t index) {
     changed.notify_all();
     return;
   }
-  zygote.start_at = base::now() + (zygote_deaths > 1 ? kZygoteRestart * zygote_deaths
-                                                     : base::Duration::zero());
+  zygote.start_at =
+      base::now() + (zygote_deaths > 1 ? kZygoteRestart * zygote_deaths : base::Duration::zero());
   spawn_missing(base::now());
 }
 
