@@ -1,9 +1,10 @@
 // closest_name.cc: the name somebody meant.
 #include <python/errors.h>
-#include <python/text.h>
 
 #include <algorithm>
 #include <vector>
+
+#include <python/text.h>
 
 namespace pyhost::python {
 namespace {

@@ -1,10 +1,11 @@
 // describe.cc: an exception in words, with the `traceback` module where it works.
 #include <python/describe.h>
-#include <python/ref.h>
-#include <python/text.h>
 
 #include <algorithm>
 #include <vector>
+
+#include <python/ref.h>
+#include <python/text.h>
 
 namespace pyhost::python {
 namespace {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <Python.h>
+
 #include <pyhost/error.h>
 
 namespace pyhost::python {

@@ -1,11 +1,12 @@
 // errors.cc: what crosses the wire when a function raised.
-#include <python/describe.h>
 #include <python/errors.h>
+
+#include <cstdint>
+
+#include <python/describe.h>
 #include <python/marshal.h>
 #include <python/pickling.h>
 #include <python/text.h>
-
-#include <cstdint>
 
 namespace pyhost::python {
 namespace {

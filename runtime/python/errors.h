@@ -2,11 +2,13 @@
 #pragma once
 
 #include <Python.h>
-#include <pyhost/error.h>
-#include <python/ref.h>
 
 #include <string>
 #include <string_view>
+
+#include <pyhost/error.h>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 

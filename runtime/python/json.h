@@ -5,10 +5,11 @@
 #pragma once
 
 #include <Python.h>
-#include <python/ref.h>
 
 #include <string>
 #include <string_view>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 

@@ -1,14 +1,15 @@
 // json_decode.cc: one pass from JSON text to Python objects.
-#include <python/errors.h>
 #include <python/json.h>
-#include <python/json_numbers.h>
-#include <python/key_cache.h>
-#include <python/marshal.h>
-#include <python/text.h>
 
 #include <cmath>
 #include <new>
 #include <vector>
+
+#include <python/errors.h>
+#include <python/json_numbers.h>
+#include <python/key_cache.h>
+#include <python/marshal.h>
+#include <python/text.h>
 
 namespace pyhost::python {
 namespace {

@@ -1,14 +1,17 @@
 // json_encode.cc: one pass from Python objects to JSON text.
-#include <python/errors.h>
 #include <python/json.h>
-#include <python/json_numbers.h>
-#include <python/marshal.h>
-#include <python/text.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
+#include <memory>
 #include <new>
+
+#include <python/errors.h>
+#include <python/json_numbers.h>
+#include <python/marshal.h>
+#include <python/text.h>
 
 namespace pyhost::python {
 namespace {
@@ -17,34 +20,44 @@ namespace {
 constexpr std::size_t kLongestPath = 200;
 constexpr std::size_t kPiece = 4096;  // of a string, between two looks at the room left
 
-// Writes behind `out` at its own pace and gives back what was not used: `std::string` alone would
-// check its capacity for each byte.
+// The text so far. Grows by realloc, which moves pages where std::string would copy and clear them:
+// of a large text that took longer than writing it.
 class Text {
  public:
-  explicit Text(std::string& out) : out_(out), before_(out.size()), used_(before_) {
-    out_.resize(before_ + 256);
-  }
+  Text() : at_(first_), end_(first_ + sizeof first_) {}
 
   // Where at least `bytes` may be written.
   char* room(std::size_t bytes) {
-    if (out_.size() - used_ < bytes) out_.resize(std::max(out_.size() * 2, used_ + bytes));
-    return out_.data() + used_;
+    if (static_cast<std::size_t>(end_ - at_) < bytes) grow(bytes);
+    return at_;
   }
-  void advance_to(const char* end) { used_ = static_cast<std::size_t>(end - out_.data()); }
-  void put(char c) {
-    *room(1) = c;
-    ++used_;
-  }
-  void put(std::string_view text) {
-    advance_to(std::copy(text.begin(), text.end(), room(text.size())));
-  }
-  void keep() { out_.resize(used_); }
-  void drop() { out_.resize(before_); }
+  void advance_to(char* end) { at_ = end; }
+  void put(char c) { *room(1) = c, ++at_; }
+  void put(std::string_view text) { at_ = std::copy(text.begin(), text.end(), room(text.size())); }
+  std::string_view view() const { return {begin(), static_cast<std::size_t>(at_ - begin())}; }
 
  private:
-  std::string& out_;
-  const std::size_t before_;
-  std::size_t used_;
+  const char* begin() const { return heap_ ? heap_.get() : first_; }
+
+  void grow(std::size_t bytes) {
+    const std::size_t used = view().size();
+    const std::size_t size = std::max(2 * static_cast<std::size_t>(end_ - begin()), used + bytes);
+    auto* grown = static_cast<char*>(std::realloc(heap_.get(), size));
+    if (grown == nullptr) throw std::bad_alloc();
+    if (!heap_) std::copy_n(first_, used, grown);
+    static_cast<void>(heap_.release());  // realloc has freed it or given it back
+    heap_.reset(grown);
+    at_ = grown + used;
+    end_ = grown + size;
+  }
+
+  struct Free {
+    void operator()(char* bytes) const { std::free(bytes); }
+  };
+  char first_[1024];  // most values need no more, and no allocation then
+  std::unique_ptr<char, Free> heap_;
+  char* at_;
+  char* end_;
 };
 
 char* write_escape(char* at, unsigned char c) {
@@ -82,16 +95,15 @@ char* write_escape(char* at, unsigned char c) {
 
 class Writer {
  public:
-  Writer(std::string& out, const JsonLimits& limits) : text_(out), limits_(limits) {}
+  explicit Writer(const JsonLimits& limits) : limits_(limits) {}
 
-  bool write(PyObject* object) {
-    if (value(object)) {
-      text_.keep();
-      return true;
+  bool write(PyObject* object, std::string& out) {
+    if (!value(object)) {
+      if (!problem_.empty()) raise();
+      return false;
     }
-    text_.drop();
-    if (!problem_.empty()) raise();
-    return false;
+    out += text_.view();
+    return true;
   }
 
  private:
@@ -132,10 +144,11 @@ bool Writer::value(PyObject* object) {
   if (object == Py_True) return text_.put("true"), true;
   if (object == Py_False) return text_.put("false"), true;
   if (PyLong_Check(object)) return integer(object);
-  if (PyFloat_Check(object)) return floating(PyFloat_AS_DOUBLE(object));
+  if (PyFloat_CheckExact(object)) return floating(PyFloat_AS_DOUBLE(object));
   if (PyList_Check(object) || PyTuple_Check(object)) return sequence(object);
   if (PyDict_CheckExact(object)) return dict(object);
   if (PyDict_Check(object)) return items_of(object);
+  if (PyFloat_Check(object)) return floating(PyFloat_AS_DOUBLE(object));
   return other(object);
 }
 
@@ -405,11 +418,9 @@ void Writer::raise() {
 }  // namespace
 
 bool json_encode(PyObject* object, std::string& out, const JsonLimits& limits) {
-  const std::size_t before = out.size();
   try {
-    return Writer(out, limits).write(object);
+    return Writer(limits).write(object, out);
   } catch (const std::bad_alloc&) {
-    out.resize(before);
     PyErr_NoMemory();
     return false;
   }

@@ -4,11 +4,12 @@
 #pragma once
 
 #include <Python.h>
-#include <python/ref.h>
 
 #include <cstddef>
 #include <string>
 #include <string_view>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 

@@ -1,5 +1,6 @@
 // key_cache.cc: KeyCache.
 #include <python/key_cache.h>
+
 #include <python/text.h>
 
 namespace pyhost::python {

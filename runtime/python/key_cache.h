@@ -2,11 +2,12 @@
 #pragma once
 
 #include <Python.h>
-#include <python/ref.h>
 
 #include <array>
 #include <cstddef>
 #include <string_view>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 

@@ -1,6 +1,7 @@
 // marshal.cc: the class MarshalError, and raising it.
-#include <python/errors.h>
 #include <python/marshal.h>
+
+#include <python/errors.h>
 
 namespace pyhost::python {
 

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <Python.h>
-#include <python/ref.h>
 
 #include <string_view>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 

@@ -1,13 +1,14 @@
 // methods.cc: this folder as Python sees it.
+#include <python/methods.h>
+
+#include <new>
+
 #include <python/errors.h>
 #include <python/json.h>
 #include <python/marshal.h>
-#include <python/methods.h>
 #include <python/registry.h>
 #include <python/text.h>
 #include <python/values.h>
-
-#include <new>
 
 namespace pyhost::python {
 namespace {

@@ -1,11 +1,12 @@
 // pickling.cc: the stdlib's C pickler, the package's for what that refuses, and their errors.
+#include <python/pickling.h>
+
+#include <cstdint>
+
 #include <python/errors.h>
 #include <python/json.h>
 #include <python/marshal.h>
-#include <python/pickling.h>
 #include <python/text.h>
-
-#include <cstdint>
 
 namespace pyhost::python {
 namespace {

@@ -5,10 +5,11 @@
 #pragma once
 
 #include <Python.h>
-#include <python/ref.h>
 
 #include <cstddef>
 #include <span>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 

@@ -1,10 +1,11 @@
 // pickling_scalars.cc: pickles of single small values, which are most of what maps send.
-#include <python/key_cache.h>
 #include <python/pickling.h>
 
 #include <bit>
 #include <cstdint>
 #include <cstring>
+
+#include <python/key_cache.h>
 
 namespace pyhost::python {
 namespace {

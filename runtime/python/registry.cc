@@ -1,9 +1,10 @@
 // registry.cc: functions by number.
-#include <python/ref.h>
 #include <python/registry.h>
 
 #include <unordered_map>
 #include <vector>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 namespace {

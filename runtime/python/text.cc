@@ -1,6 +1,7 @@
 // text.cc: Python strings as UTF-8, and quoting.
-#include <python/ref.h>
 #include <python/text.h>
+
+#include <python/ref.h>
 
 namespace pyhost::python {
 

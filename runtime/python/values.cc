@@ -1,9 +1,4 @@
 // values.cc: the payload formats of layout.md around the codecs.
-#include <python/exporter.h>
-#include <python/json.h>
-#include <python/marshal.h>
-#include <python/pickling.h>
-#include <python/text.h>
 #include <python/values.h>
 
 #include <algorithm>
@@ -11,6 +6,12 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+
+#include <python/exporter.h>
+#include <python/json.h>
+#include <python/marshal.h>
+#include <python/pickling.h>
+#include <python/text.h>
 
 namespace pyhost::python {
 namespace {

@@ -5,13 +5,14 @@
 #pragma once
 
 #include <Python.h>
-#include <python/ref.h>
-#include <wire/layout.h>
 
 #include <cstddef>
 #include <span>
 #include <string>
 #include <vector>
+
+#include <python/ref.h>
+#include <wire/layout.h>
 
 namespace pyhost::python {
 
