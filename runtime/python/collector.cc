@@ -1,6 +1,8 @@
 // collector.cc: CollectorPause.
 #include <python/json.h>
 
+#include <python/marshal.h>
+
 namespace pyhost::python {
 
 #if PY_VERSION_HEX >= 0x030A0000
@@ -13,7 +15,6 @@ CollectorPause::~CollectorPause() {
 namespace {
 
 // The functions of `gc`, kept for the life of the process: CPython 3.9 has no C function for them.
-// A user may have pending what must not be lost, so a pending exception is set aside.
 struct Collector {
   PyObject* disable = nullptr;
   PyObject* enable = nullptr;
@@ -22,6 +23,7 @@ struct Collector {
 
 const Collector& collector() {
   static const Collector found = [] {
+    const ExceptionAside aside;
     PyRef module = PyRef::steal(PyImport_ImportModule("gc"));
     Collector made;
     if (module) {
@@ -29,7 +31,6 @@ const Collector& collector() {
       made.enable = PyObject_GetAttrString(module.get(), "enable");
       made.is_enabled = PyObject_GetAttrString(module.get(), "isenabled");
     }
-    PyErr_Clear();
     return made;
   }();
   return found;
@@ -37,13 +38,8 @@ const Collector& collector() {
 
 bool call(PyObject* function) {
   if (function == nullptr) return false;
-  PyObject* type = nullptr;
-  PyObject* value = nullptr;
-  PyObject* traceback = nullptr;
-  PyErr_Fetch(&type, &value, &traceback);
+  const ExceptionAside aside;  // a scope may end with what a decoder raised
   PyRef answer = PyRef::steal(PyObject_CallObject(function, nullptr));
-  PyErr_Clear();
-  PyErr_Restore(type, value, traceback);
   return answer.get() == Py_True;
 }
 

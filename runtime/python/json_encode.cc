@@ -351,7 +351,9 @@ bool comes_from_numpy(PyTypeObject* type) {
 }
 
 bool Writer::other(PyObject* object) {
-  if (comes_from_numpy(Py_TYPE(object))) return converted(object);
+  if (comes_from_numpy(Py_TYPE(object)) && PyObject_HasAttrString(object, "tolist") != 0) {
+    return converted(object);
+  }
   return fail("`" + type_name(Py_TYPE(object)) + "`",
               "; return a list, dict, str, number, bool or None");
 }

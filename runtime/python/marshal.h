@@ -22,4 +22,19 @@ PyRef take_exception();
 // Makes `exception` pending.
 void set_exception(PyRef exception);
 
+// Sets a pending exception aside for a scope, and drops what the scope raised.
+class ExceptionAside {
+ public:
+  ExceptionAside() : exception_(take_exception()) {}
+  ExceptionAside(const ExceptionAside&) = delete;
+  ExceptionAside& operator=(const ExceptionAside&) = delete;
+  ~ExceptionAside() {
+    PyErr_Clear();
+    if (exception_) set_exception(std::move(exception_));
+  }
+
+ private:
+  PyRef exception_;
+};
+
 }  // namespace pyhost::python

@@ -1,12 +1,14 @@
 // text.cc: Python strings as UTF-8, and quoting.
 #include <python/text.h>
 
+#include <python/marshal.h>
 #include <python/ref.h>
 
 namespace pyhost::python {
 
 std::string utf8_of(PyObject* text, std::size_t limit) {
   if (!PyUnicode_Check(text)) return "?";
+  const ExceptionAside aside;
   // Only a prefix is encoded, because a message may be as large as memory.
   PyRef shown = PyRef::borrow(text);
   const auto length = static_cast<std::size_t>(PyUnicode_GetLength(text));
@@ -18,10 +20,7 @@ std::string utf8_of(PyObject* text, std::size_t limit) {
   if (shown) {
     bytes = PyRef::steal(PyUnicode_AsEncodedString(shown.get(), "utf-8", "backslashreplace"));
   }
-  if (!bytes) {
-    PyErr_Clear();
-    return "?";
-  }
+  if (!bytes) return "?";
   std::string result(PyBytes_AS_STRING(bytes.get()),
                      static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get())));
   if (longer) result.append(length - limit, '.');  // so that `cut` counts what is missing
@@ -60,10 +59,10 @@ void append_quoted(std::string& out, std::string_view text) {
 }
 
 std::string type_name(PyTypeObject* type) {
+  const ExceptionAside aside;
   auto* object = reinterpret_cast<PyObject*>(type);
   PyRef module = PyRef::steal(PyObject_GetAttrString(object, "__module__"));
   PyRef name = PyRef::steal(PyObject_GetAttrString(object, "__qualname__"));
-  PyErr_Clear();
   if (!name || !PyUnicode_Check(name.get())) return type->tp_name;
   std::string result = utf8_of(name.get(), 200);
   if (!module || !PyUnicode_Check(module.get())) return result;

@@ -41,8 +41,8 @@ inline bool is_special(unsigned char c) {
   return c < 0x20 || c == '"' || c == '\\';
 }
 
-// A Python str as UTF-8; surrogates become `\udc80` and the like. Never fails and leaves no
-// exception: "?" when memory is short. `limit`: longer texts are cut, and say so.
+// A Python str as UTF-8; surrogates become `\udc80` and the like. Never fails: "?"
+// when memory is short. A pending exception stays. `limit`: longer texts are cut, and say so.
 std::string utf8_of(PyObject* text, std::size_t limit = SIZE_MAX);
 
 // Cuts `text` to `limit` bytes at a character and appends how much is missing.
@@ -51,7 +51,8 @@ void cut(std::string& text, std::size_t limit);
 // Appends `text`, which is UTF-8, as a JSON string.
 void append_quoted(std::string& out, std::string_view text);
 
-// The name of a type as errors show it: `int`, `collections.OrderedDict`. Leaves no exception.
+// The name of a type as errors show it: `int`, `collections.OrderedDict`. A pending exception
+// stays.
 std::string type_name(PyTypeObject* type);
 
 }  // namespace pyhost::python
