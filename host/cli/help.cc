@@ -1,0 +1,225 @@
+// help.cc: the pages. Keep `overview` within 24 lines of 80 columns; a test counts.
+#include <base/system.h>
+#include <cli/exit_code.h>
+#include <cli/help.h>
+#include <cli/spelling.h>
+#include <unistd.h>
+
+namespace pyhost::cli {
+namespace {
+
+struct Topic {
+  std::string_view name;
+  std::string_view text;
+};
+
+constexpr std::string_view kOverview =
+    R"(pyhost: runs Python functions on a pool of isolated interpreters
+
+  pyhost map  TARGET [INPUT...]    one call per JSON line, one JSON line per result
+  pyhost call TARGET [JSON...]     one call, its result as JSON
+  pyhost run  SCRIPT [-- ARGS...]  a script whose parallel work goes to the pool
+  pyhost doctor                    what is there, what is missing, what to do
+  pyhost help TOPIC                map call run doctor workers python errors
+                                   exit-codes
+
+TARGET is file.py:function or package.module:function.
+
+  -j, --workers N     8, 50%, +2, -1 or auto (default: the CPUs it may use)
+  --python WHICH      an interpreter, a venv folder or a version such as 3.11
+  --image, --start    how interpreters come up (see `pyhost help python`)
+  --preload MOD,...   modules imported once, before the workers are forked
+  --timeout SECONDS   per call; also 500ms, 2s, 1m
+  -h, --help          also after a command; --version
+
+  $ seq 5 | pyhost map math:factorial
+  $ pyhost call math:gcd 12 18
+  $ pyhost run script.py --workers 4 -- its arguments
+)";
+
+constexpr Topic kTopics[] = {
+    {"map", R"(pyhost map TARGET [INPUT...] [options]
+
+Calls the function once per line of the inputs (files, `-` for stdin; stdin when
+there is none) and prints one line per result, in input order.
+
+  --call value        the line is one argument, a JSON value (default)
+  --call args         the line is an array of positional arguments
+  --call kwargs       the line is an object of keyword arguments
+  -R, --raw-input     the line is a string, not JSON; empty lines count too
+  -0, --null          NUL separates, not the end of line
+  -r, --raw-output    strings without quotes and escapes
+  --unordered         print results as they come
+  --records           one object per call:
+                      {"seq":1,"ok":true,"result":...}
+                      {"seq":2,"ok":false,"error":{"kind","type","message",...}}
+  -j, --python, --image, --start, --preload, --timeout: see `pyhost --help`
+
+Blank lines are skipped; CRLF and a byte order mark are fine; a line may have
+64 MiB. Read-ahead is bounded, so the input may be endless. What the function
+prints goes to stderr. A failed call prints a block to stderr and no line to
+stdout (with --records a line too), and counts in the exit status.
+Ctrl-C lets running calls finish; a second one kills them.
+
+  $ seq 1 100000 | pyhost map primes.py:is_prime -j2
+  $ find . -name '*.py' | pyhost map -R stdlib_census.py:census
+  $ echo '{"a": 1, "b": 2}' | pyhost map --call kwargs sums.py:add
+)"},
+    {"call", R"(pyhost call TARGET [JSON...] [options]
+
+Calls the function once. Every JSON text is one positional argument.
+
+  --kwargs JSON       keyword arguments, as an object
+  -r, --raw-output    a string without quotes and escapes
+  --python, --image, --start, --preload, --timeout: see `pyhost --help`
+
+A string needs its own quotes inside those of the shell.
+
+  $ pyhost call math:gcd 12 18
+  6
+  $ pyhost call textwrap:shorten '"hello there, world"' --kwargs '{"width": 12}'
+  "hello [...]"
+)"},
+    {"run", R"(pyhost run [PYFLAGS] SCRIPT [options] [-- ARGS...]
+pyhost run [PYFLAGS] -m MODULE [options] [-- ARGS...]
+pyhost run [PYFLAGS] -c CODE [options] [-- ARGS...]
+
+Runs the script as python3 would: argv, sys.path, exit status, stdin, signals
+and tracebacks are the same. `import pyhost` inside gives the pool.
+
+  PYFLAGS             python's -X -W -O -u -B -E -I -s -S, before the script
+  -j, --workers N     default size of the pools the script makes
+  --start METHOD      auto, fork (workers start with what the script has
+                      imported), zygote or spawn
+  --timeout SECONDS   default for every call
+  --python, --image, --preload: see `pyhost help python`
+
+Options may stand before or after the script; its own arguments follow `--`.
+
+  $ pyhost run stdlib_census.py --workers 2
+  $ pyhost run -X dev -m package.tool -j 50% -- --verbose input.txt
+)"},
+    {"doctor", R"(pyhost doctor [--json] [--python WHICH]
+
+Lists interpreters, images, CPUs, kernel features and limits, each found or
+missing and what to do; then starts a pool per image and calls a function.
+Exit status 0 when a pool can run, else 1.
+
+  $ pyhost doctor
+  $ pyhost doctor --json | jq '.[] | select(.state == "missing")'
+)"},
+    {"workers", R"(--workers N: how many processes call the function
+
+  8        as many as you say
+  auto     the CPUs this process may use: its affinity, capped by the CPU quota
+           of its cgroup (default)
+  50%      a share of those CPUs
+  -1       one fewer than those CPUs
+  +2       two more (for functions that mostly wait)
+
+Each worker is one process with one interpreter. A worker that dies costs the
+call it was running; it is replaced, and the others do not notice.
+
+  $ pyhost map etl.py:load files.jsonl -j -1
+  $ taskset -c 0-3 pyhost map etl.py:load files.jsonl     # four workers
+)"},
+    {"python", R"(--python WHICH: the interpreter
+
+  /opt/py/bin/python3   a path
+  .venv                 the folder of a virtual environment
+  3.11                  a version, found on PATH
+  (nothing)             $VIRTUAL_ENV, then python3 on PATH
+
+--image: how it is brought up
+  executable            the interpreter's own program
+  libpython             its shared library, loaded into a process of pyhost
+  auto                  whichever is faster for this interpreter (default)
+
+--start: where workers come from
+  zygote                one process loads the script and is forked (default)
+  spawn                 a fresh interpreter per worker; slower, nothing shared
+  fork                  only `run`: copies of the running script
+
+CPython 3.9 or newer; each minor version needs its core. `pyhost doctor` shows
+what was found.
+
+  $ pyhost map --python .venv etl.py:load files.jsonl
+  $ pyhost call --image libpython platform:python_version
+)"},
+    {"errors", R"(Errors: one block on stderr per failed call, and `"kind"` in --records
+
+  exception  the function raised: fix the function
+  crashed    its process died: the signal, exit status and last output are told
+  timeout    it ran longer than --timeout
+  cancelled  somebody cancelled it
+  marshal    a value cannot cross: the message names its path (in JSON there is
+             no NaN, no set, no datetime)
+  startup    the script or the interpreter cannot start; nothing ran
+  protocol   a worker broke the protocol and was replaced: please report it
+
+Other calls are not affected. Nothing is run twice.
+
+  $ echo '[1, 0]' | pyhost map --call args --records operator:truediv
+)"},
+    {"exit-codes", R"(Exit status of map and call (GNU parallel's) and of pyhost itself
+
+  0        every call returned
+  1-100    that many calls failed
+  101      more than 100 calls failed
+  2        also: the command line is wrong (nothing ran; stderr says so)
+  130      interrupted by Ctrl-C;  143: by SIGTERM
+  141      the reader of stdout is gone (ended by SIGPIPE)
+  254      the sandbox is not available
+  255      pyhost itself failed: no interpreter, the script does not load, ...
+
+`run` exits as the script does. `doctor` exits 0 or 1.
+
+  $ printf '1\n"x"\n' | pyhost map math:sqrt; echo $?
+)"},
+};
+
+int print(std::string_view text) {
+  return base::write_all(STDOUT_FILENO, text) ? kSuccess : kHostFailed;
+}
+
+}  // namespace
+
+std::string_view overview() {
+  return kOverview;
+}
+
+std::string_view topic(std::string_view name) {
+  for (const Topic& topic : kTopics) {
+    if (topic.name == name) return topic.text;
+  }
+  return {};
+}
+
+std::vector<std::string> topic_names() {
+  std::vector<std::string> names;
+  for (const Topic& topic : kTopics) names.emplace_back(topic.name);
+  return names;
+}
+
+int print_overview() {
+  return print(kOverview);
+}
+
+int print_topic(const std::string& name) {
+  if (const std::string_view text = topic(name); !text.empty()) return print(text);
+  const std::vector<std::string> names = topic_names();
+  std::string list;
+  for (const std::string& known : names) list += " " + known;
+  Messages messages;
+  messages.say("no help on `" + name + "`" + suggestion(name, names));
+  messages.write("  topics:" + list + "\n");
+  return kUsage;
+}
+
+int usage_error(Messages& messages, const Error& error, std::string_view topic_name) {
+  messages.say(error.message);
+  messages.write("  see `pyhost help " + std::string(topic_name) + "`\n");
+  return kUsage;
+}
+
+}  // namespace pyhost::cli
