@@ -1,0 +1,226 @@
+// core_target.cc: what CPython's own main does after initialization, for a target that was not on
+// the command line of this interpreter.
+//
+// Why not runpy: its frames would stand in every traceback of the script. Each step below follows
+// what `python` does in that version-independent order: argv, path, run, finalize, exit.
+#include <Python.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include <image/core_target.h>
+
+namespace pyhost::image {
+namespace {
+
+using python::PyRef;
+
+constexpr int kFinalizeFailed = 120;  // CPython's status when flushing stdout fails at exit
+
+PyRef text(const std::string& bytes) {
+  return PyRef::steal(
+      PyUnicode_DecodeFSDefaultAndSize(bytes.data(), static_cast<Py_ssize_t>(bytes.size())));
+}
+
+std::string path_bytes(PyObject* name) {
+  const PyRef bytes = PyRef::steal(PyUnicode_EncodeFSDefault(name));
+  if (!bytes) {
+    PyErr_Clear();
+    return "";
+  }
+  return std::string(PyBytes_AS_STRING(bytes.get()), PyBytes_GET_SIZE(bytes.get()));
+}
+
+// Ends as Py_RunMain does: an unhandled KeyboardInterrupt ends the process by SIGINT, so that a
+// shell sees it.
+[[noreturn]] void finish(int status) {
+  // Look before finalization: nothing of Python is left after it.
+  PyObject* last = status == 0 ? nullptr : PySys_GetObject("last_type");  // borrowed
+  const bool interrupted = last == PyExc_KeyboardInterrupt;
+  if (Py_FinalizeEx() < 0) status = kFinalizeFailed;
+  if (interrupted) {
+    signal(SIGINT, SIG_DFL);
+    kill(getpid(), SIGINT);
+  }
+  std::exit(interrupted ? 128 + SIGINT : status);
+}
+
+[[noreturn]] void finish_with_exception() {
+  PyErr_Print();  // SystemExit ends the process in here, with its own status
+  finish(1);
+}
+
+// Whether sys.path starts with an entry for the target: not under -I and -P.
+bool adds_path() {
+  PyObject* flags = PySys_GetObject("flags");  // borrowed
+#if PY_VERSION_HEX >= 0x030B0000
+  const char* name = "safe_path";
+#else
+  const char* name = "isolated";
+#endif
+  const PyRef flag = PyRef::steal(PyObject_GetAttrString(flags, name));
+  const int safe = flag ? PyObject_IsTrue(flag.get()) : -1;
+  if (safe < 0) PyErr_Clear();
+  return safe == 0;
+}
+
+// The boot line has put '' at the front of sys.path, unless `adds_path()` is false.
+void set_first_path(PyObject* entry, bool even_when_safe) {
+  PyObject* path = PySys_GetObject("path");  // borrowed
+  if (path == nullptr || !PyList_Check(path) || entry == nullptr) return;
+  if (adds_path() && PyList_GET_SIZE(path) > 0) {
+    Py_INCREF(entry);
+    PyList_SetItem(path, 0, entry);
+  } else if (even_when_safe) {
+    PyList_Insert(path, 0, entry);
+  }
+}
+
+// sys.argv and sys.orig_argv as if the target had stood on the command line.
+void set_arguments(const Target& target) {
+  PyObject* boot_argv = PySys_GetObject("argv");  // borrowed
+  const Py_ssize_t boot_count = boot_argv != nullptr ? PyList_Size(boot_argv) : 0;
+  const char* flag = target.mode == "module" ? "-m" : target.mode == "command" ? "-c" : nullptr;
+
+  const PyRef argv = PyRef::steal(PyList_New(0));
+  const PyRef first =
+      flag != nullptr ? PyRef::steal(PyUnicode_FromString(flag)) : PyRef::borrow(target.name.get());
+  PyList_Append(argv.get(), first.get());
+  PyList_SetSlice(argv.get(), 1, 1, target.arguments.get());
+
+  PyObject* original = PySys_GetObject("orig_argv");  // borrowed; absent before 3.10
+  if (original != nullptr && PyList_Check(original)) {
+    // python FLAGS... -c BOOT CORE run ...: everything before -c is the user's.
+    const Py_ssize_t flags_end = PyList_GET_SIZE(original) - boot_count - 1;
+    const PyRef fixed = PyRef::steal(PyList_GetSlice(original, 0, flags_end));
+    if (flag != nullptr) PyList_Append(fixed.get(), first.get());
+    PyList_Append(fixed.get(), target.name.get());
+    const Py_ssize_t end = PyList_GET_SIZE(fixed.get());
+    PyList_SetSlice(fixed.get(), end, end, target.arguments.get());
+    PySys_SetObject("orig_argv", fixed.get());
+  }
+  PySys_SetObject("argv", argv.get());
+}
+
+int run_module(PyObject* name, bool set_argv0) {
+  const PyRef runpy = PyRef::steal(PyImport_ImportModule("runpy"));
+  if (!runpy) finish_with_exception();
+  const PyRef result = PyRef::steal(
+      PyObject_CallMethod(runpy.get(), "_run_module_as_main", "Oi", name, set_argv0 ? 1 : 0));
+  if (!result) finish_with_exception();
+  return 0;
+}
+
+// The file's folder, symbolic links resolved, as sys.path[0] of a script is.
+PyRef script_folder(const std::string& path) {
+  char resolved[PATH_MAX];
+  const std::string full = realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+  const std::size_t slash = full.rfind('/');
+  if (slash == std::string::npos) return text("");
+  return text(full.substr(0, slash == 0 ? 1 : slash));
+}
+
+// CPython shows and stores the script's path made absolute, not normalized.
+std::string absolute(const std::string& path) {
+  if (path.starts_with('/')) return path;
+  char cwd[PATH_MAX];
+  if (getcwd(cwd, sizeof cwd) == nullptr) return path;
+  if (path.empty() || path == ".") return cwd;
+  return std::string(cwd) + "/" + path;
+}
+
+int cannot_open(const std::string& path, int error_number) {
+  PyObject* original = PySys_GetObject("orig_argv");  // borrowed
+  PyObject* program = original != nullptr && PyList_Check(original) && PyList_GET_SIZE(original) > 0
+                          ? PyList_GET_ITEM(original, 0)
+                          : PySys_GetObject("executable");
+  const PyRef name = text(path);
+#if PY_VERSION_HEX >= 0x030A0000
+  const char* format = "%S: can't open file %R: [Errno %d] %s\n";
+#else
+  const char* format = "%S: can't open file '%S': [Errno %d] %s\n";
+#endif
+  PySys_FormatStderr(format, program, name.get(), error_number, std::strerror(error_number));
+  return 2;
+}
+
+int run_stdin() {
+  set_first_path(text("").get(), false);
+  PyCompilerFlags flags{};
+  flags.cf_feature_version = PY_MINOR_VERSION;
+  return PyRun_AnyFileExFlags(stdin, "<stdin>", 0, &flags) == 0 ? 0 : 1;
+}
+
+int run_file(PyObject* name) {
+  const std::string given = path_bytes(name);
+  if (given == "-") return run_stdin();
+  const std::string path = absolute(given);
+  const PyRef entry = text(path);
+  if (!entry) finish_with_exception();
+
+  // A folder or an archive with a `__main__.py` is imported from, not opened.
+  const PyRef importer = PyRef::steal(PyImport_GetImporter(entry.get()));
+  if (!importer) finish_with_exception();
+  if (importer.get() != Py_None) {
+    set_first_path(entry.get(), true);
+    return run_module(text("__main__").get(), false);
+  }
+
+  set_first_path(script_folder(given).get(), false);
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return cannot_open(path, errno);
+  struct stat info;
+  if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+    close(fd);
+    return cannot_open(path, EISDIR);
+  }
+  FILE* file = fdopen(fd, "rb");
+  PyCompilerFlags flags{};
+  flags.cf_feature_version = PY_MINOR_VERSION;
+  return PyRun_AnyFileExFlags(file, path.c_str(), 1, &flags) == 0 ? 0 : 1;
+}
+
+int run_command(PyObject* name) {
+  const PyRef command = PyRef::steal(PyUnicode_FromFormat("%U\n", name));
+  const PyRef bytes = command ? PyRef::steal(PyUnicode_AsUTF8String(command.get())) : PyRef();
+  if (!bytes) {
+    PySys_WriteStderr("Unable to decode the command from the command line:\n");
+    finish_with_exception();
+  }
+  PyCompilerFlags flags{};
+  flags.cf_flags = PyCF_IGNORE_COOKIE;
+  flags.cf_feature_version = PY_MINOR_VERSION;
+  return PyRun_SimpleStringFlags(PyBytes_AS_STRING(bytes.get()), &flags) == 0 ? 0 : 1;
+}
+
+// `python -m` puts the current folder in front, made absolute.
+int run_named_module(PyObject* name) {
+  char cwd[PATH_MAX];
+  if (getcwd(cwd, sizeof cwd) != nullptr) set_first_path(text(cwd).get(), false);
+  return run_module(name, true);
+}
+
+}  // namespace
+
+void run_target(const Target& target) {
+  set_arguments(target);
+  int status = 0;
+  if (target.mode == "module") {
+    status = run_named_module(target.name.get());
+  } else if (target.mode == "command") {
+    status = run_command(target.name.get());
+  } else {
+    status = run_file(target.name.get());
+  }
+  finish(status);
+}
+
+}  // namespace pyhost::image

@@ -1,0 +1,116 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <worker/identity.h>
+
+#include <string>
+#include <utility>
+
+#include <python/ref.h>
+#include <worker/output.h>
+
+namespace pyhost::worker {
+namespace {
+
+using base::UniqueFd;
+using python::PyRef;
+
+// A module that is already imported, or nothing: a worker imports nothing for its own sake.
+PyRef imported(const char* name) {
+  PyRef module = PyRef::borrow(PyDict_GetItemString(PyImport_GetModuleDict(), name));
+  if (module.get() == Py_None) return {};
+  return module;
+}
+
+// Calls `function` of `module`; what it raises is dropped: a worker without this is still one.
+template <class... Arguments>
+void call_quietly(const PyRef& module, const char* function, const char* format,
+                  Arguments... arguments) {
+  if (module) {
+    PyRef::steal(PyObject_CallMethod(module.get(), function, format, arguments...));
+  }
+  PyErr_Clear();
+}
+
+// Through Python's own table, so that `signal.getsignal` tells the truth.
+//
+// SIGINT: a Ctrl-C is the host's to answer; a worker would print one traceback per process.
+// SIGTERM: a handler inherited from the script is about the script's process, not this one.
+void reset_signals() {
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+  PySignal_SetWakeupFd(-1);
+  const PyRef signals = PyRef::steal(PyImport_ImportModule("_signal"));
+  call_quietly(signals, "signal", "ii", SIGINT, 1);   // SIG_IGN
+  call_quietly(signals, "signal", "ii", SIGTERM, 0);  // SIG_DFL
+  call_quietly(signals, "signal", "ii", SIGPIPE, 1);
+}
+
+void set_streams(UniqueFd out, UniqueFd err) {
+  open_null(0);
+  dup2(out.get(), 1);
+  dup2(err.get(), 2);
+  install_streams();
+  const PyRef handler = PyRef::steal(PyImport_ImportModule("faulthandler"));
+  call_quietly(handler, "enable", "i", 2);
+}
+
+// Forked copies would all draw the same numbers. `random` reseeds itself when it is forked; what
+// numpy's legacy global generator needs is this.
+void reseed() {
+  call_quietly(imported("random"), "seed", nullptr);
+  call_quietly(imported("numpy.random"), "seed", nullptr);
+}
+
+// multiprocessing believes that the processes and finalizers of the original are ours: at exit it
+// would terminate the driver's processes. The same steps multiprocessing takes in its own forks.
+void disown_multiprocessing(int number) {
+  if (const PyRef process = imported("multiprocessing.process"); process) {
+    const PyRef none = PyRef::steal(PySet_New(nullptr));
+    if (none) PyObject_SetAttrString(process.get(), "_children", none.get());
+    PyErr_Clear();
+    const PyRef current = PyRef::steal(PyObject_GetAttrString(process.get(), "_current_process"));
+    const PyRef name = PyRef::steal(PyUnicode_FromFormat("pyhost-worker-%d", number));
+    if (current && name) PyObject_SetAttrString(current.get(), "_name", name.get());
+    PyErr_Clear();
+  }
+  if (const PyRef util = imported("multiprocessing.util"); util) {
+    const PyRef registry = PyRef::steal(PyObject_GetAttrString(util.get(), "_finalizer_registry"));
+    call_quietly(registry, "clear", nullptr);
+    call_quietly(util, "_run_after_forkers", nullptr);
+  }
+}
+
+}  // namespace
+
+void open_null(int fd) {
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null.get() == fd) return;
+  if (null) dup2(null.get(), fd);
+}
+
+Result<wire::WorkerEnd> take_identity(int number, process::ControlMessage& message, bool snapshot) {
+  if (message.fds.size() != process::kForkFds) {
+    return Error(Code::protocol, "the host sent " + std::to_string(message.fds.size()) +
+                                     " descriptors for a worker instead of " +
+                                     std::to_string(process::kForkFds));
+  }
+  prctl(PR_SET_NAME, ("pyhost-w" + std::to_string(number)).c_str());
+  reset_signals();
+  set_streams(std::move(message.fds[process::kStdoutFd]),
+              std::move(message.fds[process::kStderrFd]));
+  reseed();
+  disown_multiprocessing(number);
+  if (snapshot) {
+    // The driver's exit functions are about the driver. Those of a script the zygote loaded are
+    // about the process that runs it, and stay.
+    call_quietly(PyRef::steal(PyImport_ImportModule("atexit")), "_clear", nullptr);
+  }
+  return wire::WorkerEnd::attach(std::move(message.fds[process::kHostRegionFd]),
+                                 std::move(message.fds[process::kWorkerRegionFd]),
+                                 std::move(message.fds[process::kDoorbellFd]));
+}
+
+}  // namespace pyhost::worker

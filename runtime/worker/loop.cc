@@ -1,0 +1,312 @@
+// loop.cc: takes calls from the wire, runs them, sends replies.
+//
+//   host                              worker's loop                            Python
+//   call ring  --- define ----------> FunctionTable
+//              --- call ------------> for each item: claim
+//                                       decode arguments ----------------------> function(...)
+//   reply ring <-- reply ------------   encode result or error <---------------- result, exception
+//              <-- release ---------  views of a call's block that outlived it are gone
+//              --- retire ----------> exit functions, flush, _exit(0)
+//
+// 1. An item is claimed before anything of it runs, and its reply is committed before the next
+//    claim: after a crash the host knows exactly which item was lost.
+// 2. Whatever the function raises becomes its reply, SystemExit and KeyboardInterrupt included.
+// 3. A task may fork. The copy must not touch the wire, which is not mapped in it: if it comes back
+//    to this loop, it ends.
+#include <unistd.h>
+#include <worker/loop.h>
+
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <base/fork_guard.h>
+#include <python/errors.h>
+#include <python/marshal.h>
+#include <python/values.h>
+#include <worker/block_owner.h>
+#include <worker/output.h>
+#include <worker/worker.h>
+
+namespace pyhost::worker {
+namespace {
+
+using python::PyRef;
+using wire::Codec;
+using wire::Incoming;
+using wire::Outgoing;
+using wire::Status;
+
+using Parts = std::span<const std::span<const std::byte>>;
+
+int worker_number = -1;
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// Drops what is pending without giving SystemExit a chance to end the process in PyErr_Print.
+void drop_exception(const char* where) {
+  const PyRef context = PyRef::steal(PyUnicode_FromString(where));
+  if (PyErr_Occurred() != nullptr) PyErr_WriteUnraisable(context.get());
+}
+
+// The next framed item of a payload: u64 length, bytes. Nothing when the frame is broken.
+std::optional<std::span<const std::byte>> next_item(std::span<const std::byte>& rest) {
+  std::uint64_t length = 0;
+  if (rest.size() < sizeof length) return std::nullopt;
+  std::memcpy(&length, rest.data(), sizeof length);
+  rest = rest.subspan(sizeof length);
+  if (length > rest.size()) return std::nullopt;
+  const auto item = rest.first(length);
+  rest = rest.subspan(length);
+  return item;
+}
+
+// Whether a pickle item has out-of-band buffers: its first word counts them.
+bool has_buffers(Codec codec, std::span<const std::byte> item) {
+  std::uint32_t buffers = 0;
+  if (codec != Codec::pickle || item.size() < sizeof buffers) return false;
+  std::memcpy(&buffers, item.data(), sizeof buffers);
+  return buffers > 0;
+}
+
+class Loop {
+ public:
+  Loop(wire::WorkerEnd wire, const Loaded& loaded)
+      : wire_(std::move(wire)), functions_(loaded), generation_(base::fork_generation()) {}
+
+  [[noreturn]] void run();
+
+ private:
+  void idle();
+  void call(const Incoming& incoming);
+  void run_item(const Incoming& incoming, std::uint32_t index, std::span<const std::byte> item);
+  bool call_function(const Incoming& incoming, std::span<const std::byte> item, PyObject* owner,
+                     Outgoing& reply);
+  void fail(Outgoing& reply, Status status, Codec codec);
+  void send(const Outgoing& reply, Parts parts);
+  void send_releases();
+  void leave_if_forked();
+  [[noreturn]] void retire();
+
+  wire::WorkerEnd wire_;
+  FunctionTable functions_;
+  unsigned generation_;        // base::fork_generation() of this process
+  python::Encoded result_;     // reused from item to item
+  std::string error_payload_;  // likewise
+};
+
+void Loop::run() {
+  send({.kind = wire::Kind::ready}, {});
+  for (;;) {
+    const std::optional<Incoming> incoming = wire_.next();
+    if (!incoming) {
+      idle();
+      continue;
+    }
+    switch (incoming->envelope.kind) {
+      case wire::Kind::define:
+        functions_.define(incoming->envelope.function, incoming->envelope.codec, incoming->payload);
+        leave_if_forked();
+        break;
+      case wire::Kind::call:
+        call(*incoming);
+        break;
+      case wire::Kind::retire:
+        retire();
+      default:
+        break;
+    }
+    wire_.passed(*incoming);
+  }
+}
+
+// Nothing to do: partial lines go out, then sleep without the GIL, for threads that tasks started.
+void Loop::idle() {
+  flush_streams();
+  send_releases();
+  {
+    const python::WithoutGil without_gil;
+    wire_.wait();
+  }
+  // A handler that a task installed runs here; what it raises has nobody to go to.
+  if (PyErr_CheckSignals() < 0) drop_exception("a signal handler between calls");
+  leave_if_forked();
+}
+
+void Loop::call(const Incoming& incoming) {
+  const wire::Envelope& envelope = incoming.envelope;
+  std::span<const std::byte> rest = incoming.payload;
+  for (std::uint32_t index = 0; index < envelope.end; ++index) {
+    const auto item = next_item(rest);
+    if (index < envelope.first) continue;
+    if (!wire_.claim(incoming, index)) return;  // this one and all behind it were revoked
+    if (item) {
+      run_item(incoming, index, *item);
+    } else {
+      PyErr_SetString(PyExc_RuntimeError, "the host sent a broken batch; report this");
+      Outgoing reply{.codec = envelope.codec, .batch = envelope.batch, .item = index};
+      reply.claimed_ns = wire_.claimed_ns();
+      fail(reply, Status::raised, envelope.codec);
+      const std::span<const std::byte> part = bytes_of(error_payload_);
+      send(reply, {&part, 1});
+    }
+  }
+}
+
+void Loop::run_item(const Incoming& incoming, std::uint32_t index,
+                    std::span<const std::byte> item) {
+  const wire::Envelope& envelope = incoming.envelope;
+  Outgoing reply{.codec = envelope.codec, .batch = envelope.batch, .item = index};
+  reply.claimed_ns = wire_.claimed_ns();
+
+  // Buffers in the call ring are copied (no owner): the ring moves on whether or not a view lives.
+  PyRef owner;
+  if ((envelope.flags & wire::kInBlock) != 0 && has_buffers(envelope.codec, item)) {
+    owner = make_block_owner(envelope.block);
+    PyErr_Clear();  // without an owner buffers are copied, which is as good
+  }
+  const bool ok = call_function(incoming, item, owner.get(), reply);
+  if (owner && keep_if_referenced(owner.get())) reply.flags |= wire::kKeeps;
+  if (take_printed()) {
+    reply.flags |= wire::kPrinted;
+    flush_streams();
+    take_printed();
+  }
+  if (ok) {
+    send(reply, result_.parts());
+    result_ = {};
+  } else {
+    const std::span<const std::byte> part = bytes_of(error_payload_);
+    send(reply, {&part, 1});
+    error_payload_.clear();
+  }
+}
+
+// Decode, call, encode. Fills `result_`, or `error_payload_` and the status.
+bool Loop::call_function(const Incoming& incoming, std::span<const std::byte> item, PyObject* owner,
+                         Outgoing& reply) {
+  const wire::Envelope& envelope = incoming.envelope;
+  const auto failed_to_cross = [&] {
+    fail(reply, python::marshal_error_pending() ? Status::marshal : Status::raised, envelope.codec);
+    return false;
+  };
+  const PyRef function = functions_.get(envelope.function);
+  if (!function) {
+    fail(reply, Status::raised, envelope.codec);
+    return false;
+  }
+  PyRef result;
+  {
+    python::Arguments arguments;
+    if (!python::decode_arguments(envelope.codec, envelope.style, item, owner, arguments)) {
+      leave_if_forked();
+      return failed_to_cross();
+    }
+    result =
+        PyRef::steal(PyObject_Call(function.get(), arguments.args.get(), arguments.kwargs.get()));
+  }
+  leave_if_forked();
+  if (!result) {
+    fail(reply, Status::raised, envelope.codec);
+    return false;
+  }
+  if (!result_.encode_result(envelope.codec, result.get())) return failed_to_cross();
+  return true;
+}
+
+// The pending exception becomes `error_payload_`.
+void Loop::fail(Outgoing& reply, Status status, Codec codec) {
+  reply.status = status;
+  error_payload_ = python::take_error_payload(codec == Codec::pickle);
+}
+
+void Loop::send(const Outgoing& reply, Parts parts) {
+  for (;;) {
+    const Result<bool> sent = wire_.reply(reply, parts);
+    if (sent.ok() && *sent) return;
+    if (!sent.ok()) {
+      // It can never fit. The item still has to get an outcome; this one fits.
+      PyErr_SetString(python::marshal_error(), sent.error().message.c_str());
+      Outgoing instead = reply;
+      fail(instead, Status::marshal, reply.codec);
+      const std::span<const std::byte> part = bytes_of(error_payload_);
+      return send(instead, {&part, 1});
+    }
+    const python::WithoutGil without_gil;
+    wire_.wait_room();
+  }
+}
+
+void Loop::send_releases() {
+  for (const std::uint64_t block : take_released()) {
+    send({.kind = wire::Kind::release, .block = block}, {});
+  }
+}
+
+// A copy of this process that a task forked has come back here. It ends as the task asked.
+void Loop::leave_if_forked() {
+  if (base::fork_generation() == generation_) return;
+  int status = 0;
+  if (PyErr_Occurred() != nullptr) {
+    const PyRef exception = python::take_exception();
+    const bool exits = PyErr_GivenExceptionMatches(exception.get(), PyExc_SystemExit) != 0;
+    const PyRef code = PyRef::steal(PyObject_GetAttrString(exception.get(), "code"));
+    PyErr_Clear();
+    status = 1;
+    if (exits && code && code.get() == Py_None) status = 0;
+    if (exits && code && PyLong_Check(code.get())) {
+      status = static_cast<int>(PyLong_AsLong(code.get()));
+    }
+    if (!exits) {
+      python::set_exception(PyRef::borrow(exception.get()));
+      PyErr_Print();
+    }
+  }
+  flush_streams();
+  _exit(status);
+}
+
+void Loop::retire() {
+  PyObject* util = PyDict_GetItemString(PyImport_GetModuleDict(), "multiprocessing.util");
+  if (util != nullptr && util != Py_None) {
+    PyRef::steal(PyObject_CallMethod(util, "_exit_function", nullptr));
+    drop_exception("multiprocessing's exit functions");
+  }
+  const PyRef atexit = PyRef::steal(PyImport_ImportModule("atexit"));
+  if (atexit) PyRef::steal(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr));
+  drop_exception("exit functions");
+  flush_streams();
+  _exit(0);
+}
+
+PyObject* current_worker_number(PyObject* /*module*/, PyObject* /*unused*/) {
+  return PyLong_FromLong(current_worker());
+}
+
+PyMethodDef table[] = {
+    {"current_worker", current_worker_number, METH_NOARGS,
+     "The number of this worker, counted from 0; -1 outside of a worker."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+void run_worker(int number, wire::WorkerEnd wire, const Loaded& loaded) {
+  worker_number = number;
+  Loop(std::move(wire), loaded).run();
+}
+
+int current_worker() {
+  return worker_number;
+}
+
+PyMethodDef* methods() {
+  return table;
+}
+
+}  // namespace pyhost::worker

@@ -1,0 +1,125 @@
+#include <worker/output.h>
+
+#include <cstring>
+
+#include <python/ref.h>
+
+namespace pyhost::worker {
+namespace {
+
+using python::PyRef;
+
+bool printed = false;    // guarded by the GIL
+bool installed = false;  // likewise; inherited by workers from the zygote
+
+// io.FileIO whose write leaves a mark. Under line buffering every completed line gets here.
+PyObject* marked_write(PyObject* self, PyObject* bytes) {
+  printed = true;
+  const PyRef base = PyRef::borrow(reinterpret_cast<PyObject*>(Py_TYPE(self)->tp_base));
+  return PyObject_CallMethod(base.get(), "write", "OO", self, bytes);
+}
+
+PyMethodDef stream_methods[] = {
+    {"write", marked_write, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+PyType_Slot stream_slots[] = {{Py_tp_methods, stream_methods}, {0, nullptr}};
+PyType_Spec stream_spec = {"_pyhost_core.OutputStream", 0, 0, Py_TPFLAGS_DEFAULT, stream_slots};
+
+// The attribute of the stream in place as a str, or None, which lets io choose.
+PyRef attribute_or_none(PyObject* object, const char* name) {
+  PyRef value = object != nullptr && object != Py_None
+                    ? PyRef::steal(PyObject_GetAttrString(object, name))
+                    : PyRef();
+  if (!value || !PyUnicode_Check(value.get())) {
+    PyErr_Clear();
+    return PyRef::borrow(Py_None);
+  }
+  return value;
+}
+
+PyRef make_output(PyObject* io, PyObject* stream_type, int fd, const char* name, PyObject* old) {
+  PyRef raw = PyRef::steal(PyObject_CallFunction(stream_type, "isO", fd, "wb", Py_False));
+  if (!raw) return {};
+  const PyRef shown_name = PyRef::steal(PyUnicode_FromString(name));
+  if (!shown_name || PyObject_SetAttrString(raw.get(), "name", shown_name.get()) < 0) return {};
+  const PyRef buffer = PyRef::steal(PyObject_CallMethod(io, "BufferedWriter", "O", raw.get()));
+  if (!buffer) return {};
+  const PyRef encoding = attribute_or_none(old, "encoding");
+  const PyRef errors = attribute_or_none(old, "errors");
+  PyRef text = PyRef::steal(PyObject_CallMethod(io, "TextIOWrapper", "OOOsO", buffer.get(),
+                                                encoding.get(), errors.get(), "\n", Py_True));
+  if (!text) return {};
+  const PyRef mode = PyRef::steal(PyUnicode_FromString("w"));
+  if (mode && PyObject_SetAttrString(text.get(), "mode", mode.get()) < 0) PyErr_Clear();
+  return text;
+}
+
+PyRef make_input(PyObject* io) {
+  return PyRef::steal(
+      PyObject_CallMethod(io, "open", "isiOOOO", 0, "r", -1, Py_None, Py_None, Py_None, Py_False));
+}
+
+// Puts `stream` where Python keeps its own, and where user code looks unless it put its own there.
+void replace(const char* name, const char* original_name, PyObject* stream) {
+  PyObject* now = PySys_GetObject(name);  // borrowed
+  PyObject* original = PySys_GetObject(original_name);
+  const bool users = now != nullptr && now != Py_None && now != original;
+  // Whoever kept the old object (a logging handler) still writes to the same descriptor: from now
+  // on in whole lines too, since nothing flushes it at the end of a worker.
+  if (original != nullptr && original != Py_None) {
+    const PyRef function = PyRef::steal(PyObject_GetAttrString(original, "reconfigure"));
+    const PyRef arguments = PyRef::steal(PyTuple_New(0));
+    const PyRef keywords = PyRef::steal(Py_BuildValue("{sO}", "line_buffering", Py_True));
+    if (function) PyRef::steal(PyObject_Call(function.get(), arguments.get(), keywords.get()));
+    PyErr_Clear();
+  }
+  PySys_SetObject(original_name, stream);
+  if (!users) PySys_SetObject(name, stream);
+}
+
+}  // namespace
+
+void install_streams() {
+  if (installed) return;
+  installed = true;
+  const PyRef io = PyRef::steal(PyImport_ImportModule("io"));
+  const PyRef file_io = io ? PyRef::steal(PyObject_GetAttrString(io.get(), "FileIO")) : PyRef();
+  const PyRef bases = file_io ? PyRef::steal(PyTuple_Pack(1, file_io.get())) : PyRef();
+  const PyRef type =
+      bases ? PyRef::steal(PyType_FromSpecWithBases(&stream_spec, bases.get())) : PyRef();
+  if (type) {
+    const PyRef out =
+        make_output(io.get(), type.get(), 1, "<stdout>", PySys_GetObject("__stdout__"));
+    if (out) replace("stdout", "__stdout__", out.get());
+    PyErr_Clear();
+    const PyRef err =
+        make_output(io.get(), type.get(), 2, "<stderr>", PySys_GetObject("__stderr__"));
+    if (err) replace("stderr", "__stderr__", err.get());
+    PyErr_Clear();
+    const PyRef in = make_input(io.get());
+    if (in) {
+      PySys_SetObject("__stdin__", in.get());
+      PySys_SetObject("stdin", in.get());
+    }
+  }
+  PyErr_Clear();
+}
+
+bool take_printed() {
+  const bool was = printed;
+  printed = false;
+  return was;
+}
+
+void flush_streams() {
+  for (const char* name : {"stdout", "stderr"}) {
+    PyObject* stream = PySys_GetObject(name);  // borrowed
+    if (stream == nullptr || stream == Py_None) continue;
+    const PyRef keep = PyRef::borrow(stream);
+    const PyRef done = PyRef::steal(PyObject_CallMethod(stream, "flush", nullptr));
+    if (!done) PyErr_Clear();
+  }
+}
+
+}  // namespace pyhost::worker

@@ -1,0 +1,20 @@
+// output.h: what a worker's Python writes to stdout and stderr: whole lines, and noticed.
+#pragma once
+
+#include <Python.h>
+
+namespace pyhost::worker {
+
+// Replaces sys.stdin, sys.stdout and sys.stderr by line-buffered streams over descriptors 0, 1 and
+// 2 that remember when something was written. Does it once per process tree: a second call only
+// makes sure. A stream that user code has put in place of Python's own stays. Best effort: what
+// cannot be made keeps what was there. Needs the GIL.
+void install_streams();
+
+// Whether something was written since the last call of this function.
+bool take_printed();
+
+// Flushes sys.stdout and sys.stderr; what they raise is dropped. Needs the GIL.
+void flush_streams();
+
+}  // namespace pyhost::worker
