@@ -198,9 +198,9 @@ std::uint64_t Arena::committed_bytes() const {
 void Arena::trim(std::uint64_t keep_bytes) {
   State& state = *state_;
   if (!state.changed || state.committed_bytes <= keep_bytes) return;
+  state.changed = keep_bytes != 0;  // what is kept now may be wanted back by the next trim
   for (const auto& [first, last] : state.free) state.decommit_pages(first, last, keep_bytes);
   state.step = kFirstStep;
-  state.changed = keep_bytes != 0;
 }
 
 }  // namespace pyhost::wire
