@@ -77,20 +77,29 @@ int HostFd::get() const {
 
 void HostFd::reset() {
   if (!fd_) return;
+  // Closed under the lock: a fork between the two would leave it open in the copy.
+  const std::lock_guard hold(registry().lock);
+  UniqueFd(forget()).reset();
+}
+
+UniqueFd HostFd::take() {
+  if (!fd_) return {};
+  const std::lock_guard hold(registry().lock);
+  return UniqueFd(forget());
+}
+
+// Requires: the registry's lock.
+int HostFd::forget() {
   Registry& guarded = registry();
-  const std::lock_guard hold(guarded.lock);
-  if (generation_ != guarded.generation.load(std::memory_order_relaxed)) {
-    // Closed in `in_child`; the number may belong to somebody else by now.
-    [[maybe_unused]] const int stale = fd_.release();
-    return;
-  }
-  // Under the lock, or a fork between the two could close a number that was taken again.
-  const auto place = std::find(guarded.fds.begin(), guarded.fds.end(), fd_.get());
+  const int fd = fd_.release();
+  // In a copy it was closed by `in_child`; the number may belong to somebody else by now.
+  if (generation_ != guarded.generation.load(std::memory_order_relaxed)) return -1;
+  const auto place = std::find(guarded.fds.begin(), guarded.fds.end(), fd);
   if (place != guarded.fds.end()) {
     *place = guarded.fds.back();
     guarded.fds.pop_back();
   }
-  fd_.reset();
+  return fd;
 }
 
 unsigned fork_generation() {

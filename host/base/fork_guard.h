@@ -30,6 +30,7 @@ class HostFd {
   [[nodiscard]] UniqueFd take();
 
  private:
+  int forget();  // unregisters; the descriptor, -1 in a copy
   UniqueFd fd_;
   unsigned generation_ = 0;  // of the process that may use and close it
 };
