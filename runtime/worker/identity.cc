@@ -41,8 +41,8 @@ void reset_signals() {
   sigset_t none;
   sigemptyset(&none);
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
-  PySignal_SetWakeupFd(-1);
   const PyRef signals = PyRef::steal(PyImport_ImportModule("_signal"));
+  call_quietly(signals, "set_wakeup_fd", "i", -1);  // else our signals wake the driver's event loop
   call_quietly(signals, "signal", "ii", SIGINT, 1);   // SIG_IGN
   call_quietly(signals, "signal", "ii", SIGTERM, 0);  // SIG_DFL
   call_quietly(signals, "signal", "ii", SIGPIPE, 1);

@@ -248,7 +248,6 @@ void run_zygote(int control, bool snapshot) {
   open_null(0);
   dup2(2, 1);
   signal(SIGINT, SIG_IGN);
-  PySignal_SetWakeupFd(-1);  // an event loop of the driver would be woken by our signals
   if (!snapshot) install_streams();
   Zygote(control, snapshot).run();
 }
