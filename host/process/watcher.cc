@@ -105,8 +105,8 @@ void kill_everything(pid_t zygote, int signals, Below& below) {
 
 [[noreturn]] void watch(pid_t zygote, base::UniqueFd host_pidfd, base::UniqueFd control) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  prctl(PR_SET_NAME, "pyhost-watcher");
   const base::UniqueFd signals = block_signals();
+  prctl(PR_SET_NAME, "pyhost-watcher");  // what ps shows, once no signal can end it any more
   let_go_of_streams();
 
   Below below;

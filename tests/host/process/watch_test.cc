@@ -42,9 +42,11 @@ class Watcher : public testing::Test {
     sockets_ = *std::move(sockets);
   }
   void TearDown() override {
-    for (auto& [who, pidfd] : known_) base::send_signal(pidfd.get(), SIGKILL);
+    // Also when the code under test is broken: a test leaves nothing behind.
     sockets_ = {};
-    while (waitpid(-1, nullptr, 0) > 0) {
+    const auto deadline = base::Deadline::in(kPatience);
+    while (waitpid(-1, nullptr, WNOHANG) >= 0 && !deadline.passed()) {
+      for (const pid_t pid : base::descendants(getpid())) kill(pid, SIGKILL);
     }
   }
 
@@ -92,6 +94,15 @@ class Watcher : public testing::Test {
       known_[told.who] = *std::move(pidfd);
       pid_of_[told.who] = told.pid;
     }
+  }
+
+  // The watcher takes its name when it is set up.
+  void wait_until_it_watches() {
+    const std::string name = "/proc/" + std::to_string(pid_of_['w']) + "/comm";
+    const auto deadline = base::Deadline::in(kPatience);
+    auto text = base::read_file(name);
+    while (text && *text != "pyhost-watcher\n" && !deadline.passed()) text = base::read_file(name);
+    ASSERT_TRUE(text && *text == "pyhost-watcher\n");
   }
 
   void expect_gone(const std::string& who, base::Duration within) {
@@ -192,6 +203,7 @@ TEST_F(Watcher, OutlivesTheSignalsOfATerminal) {
     be_stubborn();
   });
   meet("hwz");
+  wait_until_it_watches();
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1}) {
     base::send_signal(known_['w'].get(), number);
   }
