@@ -29,9 +29,21 @@ PyObject* close_settled(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
+PyObject* failed(PyObject*, PyObject* args) {
+  PyObject *type = nullptr, *exception = nullptr;
+  if (!PyArg_ParseTuple(args, "O!O:failed", &PyType_Type, &type, &exception)) return nullptr;
+  PyTypeObject* wanted = reinterpret_cast<PyTypeObject*>(type);
+  if (PyType_IsSubtype(wanted, task_type()) == 0 || !PyExceptionInstance_Check(exception)) {
+    PyErr_SetString(PyExc_TypeError, "expected a type derived from Task, and an exception");
+    return nullptr;
+  }
+  return failed_task(wanted, exception);
+}
+
 PyMethodDef kMethods[] = {
     {"foreign_threads", count_foreign_threads, METH_NOARGS,
      "threads of this process besides the calling one and those of pyhost"},
+    {"failed", failed, METH_VARARGS, "failed(type, exception): a task that has that outcome"},
     {"next_settled", next_settled, METH_NOARGS,
      "waits for a watched task whose outcome is there; None: `close_settled` was called"},
     {"open_settled", open_settled, METH_NOARGS, "before the first `next_settled`"},

@@ -196,6 +196,11 @@ PyObject* wait_drained(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
+PyObject* cancel_queued(PyObject* self, PyObject*) {
+  engine_object(self)->handle->cancel_queued();
+  Py_RETURN_NONE;
+}
+
 PyObject* kill(PyObject* self, PyObject*) {
   engine_object(self)->handle->kill();
   Py_RETURN_NONE;
@@ -220,6 +225,11 @@ PyObject* stats(PyObject* self, PyObject*) {
 PyObject* workers(PyObject* self, void*) {
   const std::shared_ptr<pool::Engine> engine = engine_of(self);
   return engine ? PyLong_FromLong(engine->workers()) : nullptr;
+}
+
+PyObject* drained(PyObject* self, void*) {
+  const EngineHandle& handle = *engine_object(self)->handle;
+  return PyBool_FromLong(handle.drained() || !handle.usable());
 }
 
 int traverse(PyObject* self, visitproc visit, void* arg) {
@@ -254,12 +264,15 @@ PyMethodDef kMethods[] = {
     {"map", map, METH_VARARGS, "map(function, iterator, star, count, ahead, timeout) -> iterator"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
+    {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},
     {"kill", kill, METH_NOARGS, "cancels everything and kills the workers"},
     {"stats", stats, METH_NOARGS, "what the pool is doing, as a dict"},
     {nullptr, nullptr, 0, nullptr}};
 
-PyGetSetDef kProperties[] = {{"workers", workers, nullptr, "configured number of workers", nullptr},
-                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef kProperties[] = {
+    {"workers", workers, nullptr, "configured number of workers", nullptr},
+    {"drained", drained, nullptr, "whether nothing of it runs any more", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 }  // namespace
 

@@ -11,7 +11,7 @@ namespace pyhost::driver {
 //   define(codec, definition, name) -> int      codec: "none" (a registry number), "pickle" (bytes)
 //   submit(type, function, args, kwargs, timeout) -> Task       `type`: Task or a subclass
 //   map(function, iterator, star, count, ahead, timeout) -> MapIterator
-//   start_drain(), wait_drained(), kill()       see EngineHandle
+//   start_drain(), wait_drained(), drained, cancel_queued(), kill()       see EngineHandle
 //   stats() -> dict, workers -> int
 //
 // Timeouts are seconds or None. `dumps(object, buffer_callback) -> bytes` pickles what is not made

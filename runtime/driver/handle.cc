@@ -5,7 +5,9 @@
 #include <driver/handle.h>
 #include <driver/unlocked.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -121,6 +123,25 @@ void EngineHandle::kill() {
   without_gil([&] { engine->kill(); });
   join_drainer();
   let_go();
+}
+
+void EngineHandle::remember(const pool::Ticket& ticket) {
+  if (tickets_.size() >= most_tickets_) {
+    std::erase_if(tickets_, [](const auto& known) { return known.expired(); });
+    most_tickets_ = std::max<std::size_t>(1024, 2 * tickets_.size());
+  }
+  tickets_.push_back(ticket);
+}
+
+void EngineHandle::cancel_queued() {
+  if (!usable()) return;
+  const std::shared_ptr<pool::Engine> engine = engine_;
+  const auto tickets = std::exchange(tickets_, {});
+  without_gil([&] {
+    for (const std::weak_ptr<pool::Submitted>& known : tickets) {
+      if (const pool::Ticket ticket = known.lock()) engine->cancel(ticket, std::nullopt, false);
+    }
+  });
 }
 
 // A drainer that was told to finish does so at once after `kill`.

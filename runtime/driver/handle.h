@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <thread>
+#include <vector>
 
 namespace pyhost::driver {
 
@@ -36,8 +37,14 @@ class EngineHandle {
   // False with an exception set.
   void start_drain();
   bool wait_drained();
+  bool drained() const { return drained_.load() != 0; }
   // Cancels and kills. Returns when no process is left.
   void kill();
+
+  // Cancels what was submitted and has not started.
+  void cancel_queued();
+  // For `cancel_queued`. The ticket is not kept alive.
+  void remember(const pool::Ticket& ticket);
 
  private:
   void join_drainer();
@@ -45,6 +52,8 @@ class EngineHandle {
 
   std::shared_ptr<pool::Engine> engine_;
   unsigned generation_;
+  std::vector<std::weak_ptr<pool::Submitted>> tickets_;
+  std::size_t most_tickets_ = 1024;  // when to drop those that are settled
   std::thread drainer_;
   std::atomic<std::uint32_t> drained_{0};
 };

@@ -107,6 +107,7 @@ bool Map::submit_batch(pool::Engine& engine) {
   unyielded_ += batch.count;
   state_->batch_opened();
   pool::Ticket ticket = without_gil([&] { return engine.submit(std::move(batch)); });
+  handle_->remember(ticket);
   batches_.push_back({std::move(sink), std::move(ticket)});
   return true;
 }

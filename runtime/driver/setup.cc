@@ -60,6 +60,7 @@ Result<std::shared_ptr<Engine>> start_launched(const Wanted& wanted) {
   options.load.sys_path = wanted.sys_path;
   options.load.packages = files->packages;
   options.load.core = files->core;
+  options.zygote_per_worker = wanted.start == "spawn";
   options.start_zygote = [python = *python, choice = *choice, files = *files] {
     return process::launch(python, choice, files);
   };

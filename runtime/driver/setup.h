@@ -14,7 +14,7 @@ namespace pyhost::driver {
 
 // What `_pyhost_core.Engine(...)` was called with.
 struct Wanted {
-  std::string start;  // "fork" or "zygote"
+  std::string start;  // "fork", "zygote" or "spawn"
   int workers = 1;
   std::optional<base::Duration> timeout;
   std::vector<std::string> preload;

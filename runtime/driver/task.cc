@@ -237,19 +237,27 @@ void* slot(Function* function) {
   return reinterpret_cast<void*>(function);
 }
 
+PyObject* make_task(PyTypeObject* type) {
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) return nullptr;
+  Task* self = task(object);
+  new (&self->handle) std::shared_ptr<EngineHandle>();
+  new (&self->sink) std::shared_ptr<TaskSink>(std::make_shared<TaskSink>());
+  new (&self->ticket) pool::Ticket();
+  new (&self->decoding) std::atomic<std::uint32_t>(not_decoded);
+  return object;
+}
+
 }  // namespace
 
 PyObject* submit_task(PyTypeObject* type, const std::shared_ptr<EngineHandle>& handle,
                       pool::Batch batch) {
   const std::shared_ptr<pool::Engine> engine = handle->engine();
   if (!engine) return nullptr;
-  PyObject* object = type->tp_alloc(type, 0);
+  PyObject* object = make_task(type);
   if (object == nullptr) return nullptr;
   Task* self = task(object);
-  new (&self->handle) std::shared_ptr<EngineHandle>(handle);
-  new (&self->sink) std::shared_ptr<TaskSink>(std::make_shared<TaskSink>());
-  new (&self->ticket) pool::Ticket();
-  new (&self->decoding) std::atomic<std::uint32_t>(not_decoded);
+  self->handle = handle;
   batch.sink = self->sink;
   // A payload that takes longer to copy than the GIL takes to change hands is sent without it.
   constexpr std::size_t kLarge = 256 * 1024;
@@ -258,6 +266,18 @@ PyObject* submit_task(PyTypeObject* type, const std::shared_ptr<EngineHandle>& h
   } else {
     self->ticket = without_gil([&] { return engine->submit(std::move(batch)); });
   }
+  handle->remember(self->ticket);
+  return object;
+}
+
+PyObject* failed_task(PyTypeObject* type, PyObject* exception) {
+  PyObject* object = make_task(type);
+  if (object == nullptr) return nullptr;
+  Task* self = task(object);
+  self->sink->settle(0, pool::Outcome());
+  Py_INCREF(exception);
+  self->exception = exception;
+  self->decoding.store(decoded);
   return object;
 }
 

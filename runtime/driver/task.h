@@ -46,6 +46,9 @@ class TaskSink : public pool::Sink {
 PyObject* submit_task(PyTypeObject* type, const std::shared_ptr<EngineHandle>& handle,
                       pool::Batch batch);
 
+// The same for a call that could not even be submitted: settled, with `exception` as its outcome.
+PyObject* failed_task(PyTypeObject* type, PyObject* exception);
+
 // Adds the type Task.
 bool add_task_type(PyObject* module);
 

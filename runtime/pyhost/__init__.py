@@ -1,0 +1,54 @@
+"""Runs Python functions across a pool of isolated interpreters, one per process.
+
+    import pyhost
+
+    for y in pyhost.map(f, xs):                     # lazy, in order, on a pool kept warm
+        ...
+    with pyhost.Executor(max_workers=4) as ex:      # a concurrent.futures.Executor
+        future = ex.submit(f, x, key=1)
+        print(future.result())
+
+Available inside `pyhost run script.py` and from an ordinary `python3`. Functions of the script
+itself work; no `if __name__ == "__main__":` guard is needed.
+"""
+
+import pyhost._core  # says at once when there is no core for this Python
+
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from pyhost._default import map, submit
+    from pyhost._worker import Worker, current_worker
+    from pyhost.errors import (Backpressure, MarshalError, ProtocolError, RemoteError, SandboxUnavailable,
+                               SandboxViolation, StartupError, TaskCpuError, TaskMemoryError, TaskTimeout,
+                               WorkerCrashed)
+    from pyhost.executor import Executor
+    from pyhost.futures import Future
+
+__version__ = "0.1.0"
+
+# Where each name lives. Modules are imported when a name of theirs is first used, because
+# concurrent.futures and what it imports cost several milliseconds of every start.
+_HOMES = {
+    "map": "_default", "submit": "_default",
+    "Executor": "executor", "Future": "futures",
+    "Worker": "_worker", "current_worker": "_worker",
+    **dict.fromkeys(("Backpressure", "MarshalError", "ProtocolError", "RemoteError", "SandboxUnavailable",
+                     "SandboxViolation", "StartupError", "TaskCpuError", "TaskMemoryError", "TaskTimeout",
+                     "WorkerCrashed"), "errors"),
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name):
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pyhost' has no attribute {name!r}")
+    # Not importlib.import_module: that would import importlib's Python half first.
+    value = getattr(__import__(f"pyhost.{home}", fromlist=[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,64 @@
+"""The pool behind `pyhost.map` and `pyhost.submit`: made at their first use, kept warm until the process ends."""
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, TypeVar
+
+from pyhost import _settings
+from pyhost._pool import Pool
+
+if TYPE_CHECKING:
+    from pyhost.futures import Future
+
+_T = TypeVar("_T")
+
+_lock = threading.Lock()
+_pool = None
+
+
+def _default_pool():
+    global _pool
+    if _pool is None:
+        with _lock:
+            if _pool is None:
+                _pool = Pool(_settings.default_workers(), _settings.default_start(), _settings.default_timeout())
+    return _pool
+
+
+def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
+        chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
+    """Applies the function to every item on the workers; yields the results lazily, in order.
+
+        total = sum(pyhost.map(score, records))
+
+    timeout: seconds from now by which each result must be there, else `TimeoutError`
+    chunksize: items that travel together; None: about a millisecond's worth, from measured time
+    buffersize: how many items are read ahead at most; None: enough to keep the workers busy
+
+    An exception of the function, or of the input, is raised when its turn comes and ends the iteration; so does
+    `WorkerCrashed` for an item whose worker died. Inputs may be endless.
+    """
+    if not iterables:
+        raise TypeError("map() needs at least one iterable")
+    return _default_pool().map(function, iterables, timeout, chunksize, buffersize, keep=False)
+
+
+def submit(function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
+    """Starts `function(*args, **kwargs)` on a worker and returns its future.
+
+        future = pyhost.submit(score, record)
+        print(future.result())
+
+    The content of the arguments is fixed when this returns. What cannot be sent fails the future, as
+    `MarshalError`.
+    """
+    return _default_pool().submit(function, args, kwargs)
+
+
+def _forget():
+    global _lock, _pool
+    _lock = threading.Lock()
+    _pool = None
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,120 @@
+"""Which number a function has in a pool, and when it needs a new one.
+
+A function travels to each worker once, as a definition with a number. How depends on where it can be found:
+importable ones go by name; those of `__main__` by name where the workers' snapshot has them, else by value;
+what carries state (bound methods, partials, callable objects) goes along with each call, as an argument.
+"""
+
+import sys
+import types
+import weakref
+
+from pyhost import _main, _remote
+from pyhost._core import core
+
+
+def _importable(function):
+    """Whether any process finds the function by its name."""
+    module = getattr(function, "__module__", None)
+    if not module or module == "__main__":
+        return False
+    home = sys.modules.get(module)
+    if home is None or getattr(home, "__spec__", None) is None:
+        return False
+    found = home
+    for name in getattr(function, "__qualname__", "<").split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def name_of(function):
+    return getattr(function, "__qualname__", None) or type(function).__qualname__
+
+
+class _Known:
+    __slots__ = ("reference", "number", "watch")
+
+    def __init__(self, reference, number, watch):
+        self.reference = reference  # weak: numbers of dropped functions are forgotten
+        self.number = number        # None: seen once, not defined yet
+        self.watch = watch          # None: found by name, whatever happens
+
+    def is_for(self, function):
+        return self.reference() is function and (self.watch is None or self.watch.holds())
+
+
+class Functions:
+    """The numbers of functions in one engine.
+
+    Threads: any. Two threads may define the same function at once: they get the same number.
+    """
+
+    def __init__(self, engine, pickling, initialize):
+        self._engine = engine
+        self._pickling = pickling
+        self._initialize = initialize  # wraps what is to run an initializer first, or None
+        self._known = {}  # id -> _Known
+        self._apply = None
+
+    def of_snapshot(self, function, registered):
+        """Notes that workers have `function` as number `registered` of the registry."""
+        number = self._engine.define("none", registered, name_of(function))
+        self._keep(function, number, _main.Watch(function))
+
+    def find(self, function):
+        """(number, whether that is the number of `_remote.apply`, which takes the function as an argument)."""
+        known = self._known.get(id(function))
+        if known is not None and known.number is not None and known.is_for(function):
+            return known.number, False
+        if not isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)):
+            return self._number_of_apply(), True
+        if isinstance(function, types.BuiltinFunctionType) and not isinstance(function.__self__, types.ModuleType):
+            return self._number_of_apply(), True
+        if self._is_passing(function, known):
+            self._keep(function, None, None)
+            return self._number_of_apply(), True
+        return self.define(function), False
+
+    def define(self, function):
+        """The number of a definition of the function as it is now."""
+        watch = None
+        if isinstance(function, types.FunctionType) and not _importable(function):
+            watch = _main.Watch(function)
+        number = self._define(function)
+        if isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)):
+            self._keep(function, number, watch)
+        return number
+
+    def _is_passing(self, function, known):
+        """A closure or lambda seen for the first time: most are used once, and definitions stay for ever."""
+        seen = known is not None and known.reference() is function
+        return not seen and (function.__name__ == "<lambda>" or bool(getattr(function, "__closure__", None)))
+
+    def _define(self, function):
+        target = self._initialize(function) if self._initialize is not None else function
+        return self._engine.define("pickle", self._pickling.dumps(target), name_of(function))
+
+    def _number_of_apply(self):
+        if self._apply is None:
+            self._apply = self._define(_remote.apply)
+        return self._apply
+
+    def _keep(self, function, number, watch):
+        key = id(function)
+        known = self._known
+        try:
+            reference = weakref.ref(function, lambda gone: known.pop(key, None) if _is(known.get(key), gone) else None)
+        except TypeError:  # builtins are there for ever
+            reference = lambda: function  # noqa: E731
+        known[key] = _Known(reference, number, watch)
+
+
+def _is(known, reference):
+    return known is not None and known.reference is reference
+
+
+def register(function, snapshot):
+    """Registers a function that workers will inherit, if that is how they should find it; its number or None."""
+    if not isinstance(function, types.FunctionType) or _importable(function) or snapshot.knows(function):
+        return None
+    return core.register_function(function)

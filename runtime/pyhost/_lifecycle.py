@@ -1,0 +1,69 @@
+"""Which pools there are, so that none outlives the interpreter, and none is taken into a forked process."""
+
+import os
+import sys
+import threading
+
+_lock = threading.Lock()
+_pools = set()     # adopted, not released
+_draining = []     # engines that finish in the background
+_registered = False
+_ending = False
+
+
+def adopt(pool):
+    """From now on the pool is closed when the interpreter ends."""
+    global _registered
+    with _lock:
+        if _ending:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if not _registered:
+            # Before non-daemon threads are joined, which may wait for futures, and before atexit functions.
+            threading._register_atexit(_close_all)
+            _registered = True
+        _pools.add(pool)
+        _draining[:] = [engine for engine in _draining if not engine.drained]
+
+
+def release(pool):
+    with _lock:
+        _pools.discard(pool)
+
+
+def drain_later(engine):
+    """Keeps an engine that finishes its work until it has."""
+    with _lock:
+        _draining.append(engine)
+
+
+def _close_all():
+    global _ending
+    with _lock:
+        _ending = True
+        pools, draining = list(_pools), list(_draining)
+    # Whoever pressed Ctrl-C does not want to wait for what was under way.
+    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+    try:
+        for pool in pools:
+            pool.close(kill=interrupted)
+        for engine in draining:
+            engine.kill() if interrupted else engine.wait_drained()
+    except KeyboardInterrupt:
+        for pool in pools:
+            pool.close(kill=True)
+        for engine in draining:
+            engine.kill()
+    if "pyhost.futures" in sys.modules:
+        sys.modules["pyhost.futures"].stop_settler()
+
+
+def _forget():
+    """In a forked process: the pools belong to the one it was forked from."""
+    global _lock, _ending
+    _lock = threading.Lock()
+    _pools.clear()
+    _draining.clear()
+    _ending = False
+
+
+os.register_at_fork(after_in_child=_forget)

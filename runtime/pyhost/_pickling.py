@@ -1,0 +1,204 @@
+"""Pickling for workers and for the driver: by reference what the other side can import, by value the rest.
+
+Most objects are pickled by the C pickler of the standard library. What it refuses, and what names `__main__`,
+which differs between driver and workers, goes through cloudpickle.
+"""
+
+import io
+import pickle
+import types
+import weakref
+
+from pyhost import _main
+from pyhost._core import core
+
+MarshalError = core.MarshalError
+
+# Pickles of what a worker shall find in `__main__` contain this.
+_MAIN = b"__main__"
+
+
+def _find_cloudpickle():
+    try:
+        import cloudpickle
+        return cloudpickle
+    except ImportError:
+        pass
+    try:
+        from joblib.externals import cloudpickle
+        return cloudpickle
+    except ImportError:
+        return None
+
+
+_cloudpickle = None
+_picklers = {}  # cloudpickle or None -> the class made for it
+
+# Classes that were sent or received by value: a second definition of one must not change it.
+_classes_by_value = weakref.WeakSet()
+
+
+def _set_class_state(cls, state):
+    setter, state = state
+    if cls not in _classes_by_value:
+        setter(cls, state)
+        _classes_by_value.add(cls)
+    return cls
+
+
+def _main_object(qualname):
+    """What a worker calls by the name it has in the driver's `__main__`."""
+    found = _main.find(qualname)
+    if found is None:
+        for cls in list(_classes_by_value):
+            if cls.__module__ == "__main__" and cls.__qualname__ == qualname:
+                return cls
+        raise AttributeError(f"`__main__` has no `{qualname}`")
+    return found
+
+
+def _needs_cloudpickle(thing):
+    return MarshalError(f"`{thing.__qualname__}` of `__main__` must be sent by value, and cloudpickle is missing; "
+                        f"install it (Debian: python3-cloudpickle), or put the definition into a module")
+
+
+def _pickler_class(cloudpickle):
+    """The pickler over cloudpickle, or over the standard library where that is missing."""
+    if cloudpickle in _picklers:
+        return _picklers[cloudpickle]
+    base = cloudpickle.Pickler if cloudpickle else pickle.Pickler
+
+    class Pickler(base):
+        # What of `__main__` goes by its name; None: nothing does.
+        knows = None
+        to_driver = False
+
+        def reducer_override(self, thing):
+            if isinstance(thing, (types.FunctionType, type)) and thing.__module__ == "__main__":
+                if self.to_driver and "<" not in thing.__qualname__:
+                    return _main_object, (thing.__qualname__,)
+                if self.knows is not None and self.knows(thing):
+                    return NotImplemented
+                if cloudpickle is None:
+                    raise _needs_cloudpickle(thing)
+            if cloudpickle is None:
+                return NotImplemented
+            return _guard_class(thing, super().reducer_override(thing))
+
+    _picklers[cloudpickle] = Pickler
+    return Pickler
+
+
+def _guard_class(thing, reduced):
+    """Replaces cloudpickle's setter of class state, which changes classes that are there already."""
+    if not isinstance(thing, type) or not isinstance(reduced, tuple) or len(reduced) < 6 or reduced[5] is None:
+        return reduced
+    _classes_by_value.add(thing)
+    make, arguments, state, items, pairs, setter = reduced
+    return make, arguments, (setter, state), items, pairs, _set_class_state
+
+
+def _by_value(thing, buffer_callback, knows, to_driver):
+    global _cloudpickle
+    if _cloudpickle is None:
+        _cloudpickle = _find_cloudpickle()
+    file = io.BytesIO()
+    pickler = _pickler_class(_cloudpickle)(file, protocol=5, buffer_callback=buffer_callback)
+    pickler.knows = knows
+    pickler.to_driver = to_driver
+    pickler.dump(thing)
+    return file.getvalue()
+
+
+def _dumps(thing, buffer_callback, knows, to_driver):
+    # The core's callback is bound to the list it appends to: a second attempt starts over.
+    taken = getattr(buffer_callback, "__self__", None)
+    before = len(taken) if taken is not None else 0
+    try:
+        data = pickle.dumps(thing, 5, buffer_callback=buffer_callback)
+        if _MAIN not in data:
+            return data
+    except MemoryError:
+        raise
+    except Exception:
+        pass  # the pickler below says better what is wrong, or manages
+    if taken is not None:
+        del taken[before:]
+    return _by_value(thing, buffer_callback, knows, to_driver)
+
+
+def dumps(thing, buffer_callback=None):
+    """From a worker to its driver, where everything of `__main__` has its name."""
+    try:
+        return _dumps(thing, buffer_callback, None, True)
+    except MarshalError:
+        raise
+    except Exception as error:
+        raise _explain(thing, error, None, True) from error
+
+
+class Pickling:
+    """From a driver to workers that know of `__main__` what `snapshot` has, or nothing when it is None."""
+
+    def __init__(self, snapshot):
+        self._knows = snapshot.knows if snapshot is not None else None
+
+    def dumps(self, thing, buffer_callback=None):
+        try:
+            return _dumps(thing, buffer_callback, self._knows, False)
+        except MarshalError:
+            raise
+        except Exception as error:
+            raise _explain(thing, error, self._knows, False) from error
+
+
+def _explain(thing, error, knows, to_driver):
+    attempts = [100]  # bounds what a large value costs
+
+    def refused(member):
+        attempts[0] -= 1
+        if attempts[0] < 0:
+            return False
+        try:
+            _dumps(member, None, knows, to_driver)
+        except Exception:
+            return True
+        return False
+
+    culprit, path = thing, "$"
+    for _ in range(20):
+        found = next(((step, member) for step, member in _members(culprit) if refused(member)), None)
+        if found is None:
+            break
+        path, culprit = path + found[0], found[1]
+    return MarshalError(f"cannot send `{type(culprit).__qualname__}` at {path}: {type(error).__name__}: {error}; "
+                        f"leave it out, or define `__reduce__` for it")
+
+
+def _members(thing):
+    """Steps of a path, with what they lead to."""
+    if isinstance(thing, dict):
+        for key, value in list(thing.items()):
+            yield f"[{key!r:.40}]", value
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        for index, value in enumerate(thing):
+            yield f"[{index}]", value
+    elif isinstance(thing, types.MethodType):
+        yield ".__self__", thing.__self__
+    elif isinstance(thing, types.FunctionType):
+        yield from _captured(thing)
+    else:
+        for name, value in list(getattr(thing, "__dict__", {}).items()):
+            yield f".{name}", value
+
+
+def _captured(function):
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        try:
+            yield f".{name}", cell.cell_contents
+        except ValueError:
+            pass
+    if function.__module__ == "__main__" or "<" in function.__qualname__:
+        for name in function.__code__.co_names:
+            if name in function.__globals__ and not isinstance(function.__globals__[name], types.ModuleType):
+                yield f".{name}", function.__globals__[name]

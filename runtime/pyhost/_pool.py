@@ -1,0 +1,132 @@
+"""One engine with what it needs from Python: started at its first call, closed once."""
+
+import itertools
+import os
+import sys
+import threading
+
+from pyhost import _lifecycle, _main, _remote, _settings
+from pyhost._core import core
+from pyhost._functions import Functions, register
+from pyhost._pickling import Pickling
+
+_keys = itertools.count(1)
+
+
+class Pool:
+    """What an Executor drives, and the default pool.
+
+    Threads: any. Under start method `fork` the workers are copies of this process as it is at the first call.
+    """
+
+    def __init__(self, workers, start, timeout, initializer=None, initargs=()):
+        self._workers = workers
+        self._start_method = start
+        self._timeout = timeout
+        self._initializer = initializer
+        self._initargs = initargs
+        self._lock = threading.Lock()
+        self._closed = False
+        self._engine = None
+        self._functions = None
+        self._unread = []  # maps of which no result was asked for yet: closing runs them to the end
+        _lifecycle.adopt(self)
+
+    def submit(self, function, args, kwargs):
+        """A future; also for what cannot be sent, which is its exception then."""
+        from pyhost.futures import Future, failed
+        if not callable(function):
+            raise TypeError(f"`{function!r:.200}` is not callable")
+        engine = self._engine or self._start(function)
+        try:
+            number, applied = self._functions.find(function)
+            if applied:
+                return engine.submit(Future, number, (function, args, kwargs), None, None)
+            return engine.submit(Future, number, args, kwargs, None)
+        except core.MarshalError as error:
+            return failed(error)
+
+    def map(self, function, iterables, timeout, chunksize, buffersize, keep):
+        """An iterator over results. `keep`: closing the pool runs it to the end if nobody has started to read."""
+        if not callable(function):
+            raise TypeError(f"`{function!r:.200}` is not callable")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError(f"buffersize is {buffersize}; it must be at least 1, or None")
+        items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)
+        engine = self._engine or self._start(function)
+        number = self._functions.find(function)
+        number = self._functions.define(function) if number[1] else number[0]
+        count = chunksize if chunksize is not None and chunksize > 1 else 0
+        results = engine.map(number, items, len(iterables) != 1, count, buffersize or 0, timeout)
+        if keep and buffersize is None:
+            self._unread = [known for known in self._unread if not known._started()]
+            self._unread.append(results)
+        return results
+
+    def stats(self):
+        return self._engine.stats() if self._engine is not None else {}
+
+    def _start(self, function):
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if self._engine is None:
+                self._engine = self._make_engine(function)
+            return self._engine
+
+    def _make_engine(self, function):
+        start = _settings.choose_start(self._start_method)
+        snapshot = _main.Snapshot() if start == "fork" else None
+        registered = None
+        if snapshot is not None and self._initializer is None:
+            registered = register(function, snapshot)
+        pickling = Pickling(snapshot)
+        engine = core.Engine(
+            start=start, workers=self._workers, timeout=self._timeout, preload=_settings.preload(),
+            sys_path=[os.fspath(folder) for folder in sys.path], python=sys.executable or "",
+            image=_settings.image(), dumps=pickling.dumps)
+        self._functions = Functions(engine, pickling, self._initialized if self._initializer is not None else None)
+        if registered is not None:
+            self._functions.of_snapshot(function, registered)
+        self._key = f"{os.getpid()}.{next(_keys)}"
+        return engine
+
+    def _initialized(self, function):
+        return _remote.Initialized(self._key, self._initializer, self._initargs, function)
+
+    def close(self, wait=True, cancel=False, kill=False):
+        """Accepts nothing new. Finishes what was submitted, or with `cancel` only what runs, or with `kill`
+        nothing."""
+        with self._lock:
+            self._closed = True
+            engine, self._engine = self._engine, None
+            unread, self._unread = self._unread, []
+        if engine is None:
+            _lifecycle.release(self)
+            return
+        try:
+            self._finish(engine, unread, wait, cancel, kill)
+        except BaseException:  # Ctrl-C: nothing may be left running that nobody waits for
+            engine.kill()
+            _lifecycle.release(self)
+            raise
+
+    def _finish(self, engine, unread, wait, cancel, kill):
+        if kill:
+            engine.kill()
+        elif not wait and not cancel and any(not results._started() for results in unread):
+            thread = threading.Thread(target=self._finish, args=(engine, unread, True, False, False))
+            thread.start()
+            return
+        else:
+            if cancel:
+                engine.cancel_queued()
+            else:
+                for results in unread:
+                    results._finish()
+            engine.start_drain()
+            if wait:
+                engine.wait_drained()
+            else:
+                _lifecycle.drain_later(engine)
+        _lifecycle.release(self)

@@ -1,0 +1,125 @@
+"""Futures: a native task, and the machinery of concurrent.futures around it for those who use it.
+
+Waiting with `result` or `exception` is native: the waiting thread takes the reply from the worker itself. What
+concurrent.futures adds (a condition, callbacks, waiters) is made when somebody first touches it: `wait`,
+`as_completed`, callbacks, asyncio. From then on the settler thread settles the future.
+"""
+
+import concurrent.futures
+import os
+import signal
+import threading
+from typing import Any, Optional
+
+from pyhost._core import core
+
+_Base = concurrent.futures.Future
+
+# The attributes of concurrent.futures.Future, which its functions use directly.
+_LAZY = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
+
+_lock = threading.Lock()  # guards who sets up a future, and the settler
+_settler = None
+
+
+class Future(core.Task, _Base):
+    """The outcome of a call that was submitted. A `concurrent.futures.Future` in every respect, and:
+
+    `result(timeout)` and `exception(timeout)` (seconds) raise `TimeoutError` when it is not there in time;
+    `cancel(force=True)` also stops a call that runs, by killing its worker alone.
+
+        future = executor.submit(pow, 2, 10)
+        assert future.result(timeout=5) == 1024
+    """
+
+    def running(self) -> bool:
+        """Whether the call is known to run: a `cancel` came too late for it."""
+        return self._started()
+
+    def cancel(self, force: bool = False) -> bool:
+        """Revokes the call if it has not started; with `force`, whatever it is doing. Whether it is cancelled."""
+        cancelled = self._cancel(force)
+        if cancelled and "_condition" in self.__dict__:
+            self._settle()
+        return cancelled
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._set_up()
+        return self.__dict__[name]
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self.cancelled() else "finished" if self.done() else "pending"
+        return f"<{type(self).__name__} at {id(self):#x} state={state}>"
+
+    def _set_up(self):
+        with _lock:
+            if "_done_callbacks" in self.__dict__:  # what __init__ sets last
+                return
+            _start_settler()
+            _Base.__init__(self)
+        if not self._watch():
+            self._settle()
+
+    def _settle(self):
+        """Passes the outcome on to concurrent.futures, once. Requires: it is there."""
+        with self._condition:
+            if self.__dict__.get("_settled"):
+                return
+            self._settled = True
+        if self.cancelled():
+            _Base.cancel(self)
+            self.set_running_or_notify_cancel()
+            return
+        error: Optional[BaseException] = self.exception()
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(self.result())
+
+
+def failed(error: BaseException) -> Future:
+    """A future of a call that could not be submitted."""
+    return core.failed(Future, error)
+
+
+def _settle_all():
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # those are for the main thread
+    while True:
+        task = core.next_settled()
+        if task is None:
+            return
+        try:
+            task._settle()
+        except BaseException:  # of a future the user has meddled with: the others go on
+            concurrent.futures._base.LOGGER.exception("settling %r", task)
+        del task  # not kept alive by this thread until the next one
+
+
+def _start_settler():
+    global _settler
+    if _settler is None:
+        core.open_settled()
+        _settler = threading.Thread(target=_settle_all, name="pyhost-settler", daemon=True)
+        _settler.start()
+
+
+def stop_settler():
+    """Ends the settler thread once it has settled what was pushed. A later future starts a new one."""
+    global _settler
+    with _lock:
+        settler, _settler = _settler, None
+    if settler is not None:
+        core.close_settled()
+        if settler is not threading.current_thread():
+            settler.join()
+
+
+def _forget():
+    global _lock, _settler
+    _lock = threading.Lock()
+    _settler = None
+
+
+os.register_at_fork(after_in_child=_forget)
