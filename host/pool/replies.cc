@@ -24,7 +24,9 @@ Error protocol_error(const Worker& worker, const std::string& what) {
 bool Engine::State::drain() {
   bool any = false;
   for (Worker& worker : workers) {
-    if (worker.wire && worker.wire->replies_waiting()) any = drain(worker) || any;
+    // A worker may speak before the zygote has told of it: on_forked drains it then.
+    if (!worker.wire || worker.state == WorkerState::forking) continue;
+    if (worker.wire->replies_waiting()) any = drain(worker) || any;
   }
   if (any) pump();
   return any;

@@ -85,7 +85,7 @@ std::string call_item(const Args&... args) {
   std::string out = "[[";
   std::string keywords = "{}";
   bool first = true;
-  const auto add = [&]<class T>(const T& value) {
+  [[maybe_unused]] const auto add = [&]<class T>(const T& value) {
     if constexpr (std::is_same_v<T, kwargs>) {
       keywords.clear();
       write_value(keywords, value.object);

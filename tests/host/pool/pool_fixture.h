@@ -1,0 +1,46 @@
+// pool_fixture.h: pools of real workers for tests.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <pyhost/pyhost.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+namespace pyhost::tests {
+
+inline const std::string kVictims = std::string(PYHOST_TEST_FILES) + "/victims/";
+
+inline Result<Pool> try_start(PoolOptions options) {
+  setenv("PYHOST_RUNTIME_DIR", PYHOST_TEST_RUNTIME, 1);
+  if (options.python.empty()) options.python = "/usr/bin/python3";
+  return Pool::start(options);
+}
+
+// The pool that most tests call: two workers on the victims' script.
+inline Pool start_pool(PoolOptions options = {}) {
+  if (options.script.empty() && options.module.empty())
+    options.script = kVictims + "pool_script.py";
+  if (options.workers == 0) options.workers = 2;
+  return try_start(std::move(options)).value_or_throw();
+}
+
+// A fresh folder, removed with everything in it.
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "pyhost-test-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  ~TempFolder() { std::filesystem::remove_all(path_); }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace pyhost::tests

@@ -1,0 +1,106 @@
+"""Functions that the tests of the pool call: some work, some do every wrong thing."""
+import os
+import signal
+import sys
+import time
+
+MARK = os.getpid()
+
+
+def square(x):
+    return x * x
+
+
+def add(a, b=0, *, weight=1):
+    return (a + b) * weight
+
+
+def echo(value):
+    return value
+
+
+def pid():
+    return os.getpid()
+
+
+def kill_self(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exit_zero():
+    os._exit(0)
+
+
+def never_return(*_):
+    while True:
+        time.sleep(60)
+
+
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def fail(message):
+    raise ValueError(message)
+
+
+def fail_with_cause():
+    try:
+        {}["missing"]
+    except KeyError as error:
+        raise RuntimeError("no such thing") from error
+
+
+def big_integer():
+    return 2**70
+
+
+def whole_float():
+    return 1.0
+
+
+def half_float():
+    return 0.5
+
+
+def a_set():
+    return {1, 2}
+
+
+def text(size):
+    return "x" * size
+
+
+def record(path, line):
+    """Appends a line to a file in one write: what ran, seen from outside."""
+    with open(path, "a") as file:
+        file.write(f"{line}\n")
+    return line
+
+
+def record_or_die(arguments):
+    path, line, doomed = arguments
+    record(path, line)
+    if doomed:
+        kill_self()
+    return line
+
+
+def long_one(arguments):
+    """Item 0 waits for the file that item `last` makes; on one worker that would never come."""
+    path, item, last = arguments
+    if item == last:
+        open(path, "w").close()
+    if item == 0:
+        deadline = time.monotonic() + 20
+        while not os.path.exists(path):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the followers of a long item never ran")
+            time.sleep(0.001)
+    return item
+
+
+def complain(line):
+    print(line, file=sys.stderr)
+    kill_self()
