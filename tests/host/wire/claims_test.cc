@@ -1,4 +1,10 @@
 // Claiming against a shrinking end: every item is either claimed or revoked.
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <fstream>
+#include <functional>
+
 #include "host/wire/pair.h"
 
 namespace pyhost::wire::test {
@@ -16,6 +22,45 @@ bool send_stopped(Pair& pair, std::uint32_t batch, std::uint32_t item) {
   stopped.item = item;
   return pair.worker.reply(stopped, {}).value_or_throw();
 }
+
+// Calls a function in the middle of the worker's next claim: after its first look at the end, in
+// the place of its first store. (The page stored to is made read-only, and the fault is ours.)
+class InTheMomentOfAClaim {
+ public:
+  InTheMomentOfAClaim(const Pair& pair, std::function<void()> then) {
+    page_ = worker_mapping(pair);
+    then_ = std::move(then);
+    struct sigaction action {};
+    action.sa_handler = [](int) {
+      mprotect(page_, kHeaderBytes, PROT_READ | PROT_WRITE);
+      then_();
+    };
+    sigaction(SIGSEGV, &action, &before_);
+    mprotect(page_, kHeaderBytes, PROT_READ);
+  }
+  InTheMomentOfAClaim(const InTheMomentOfAClaim&) = delete;
+  InTheMomentOfAClaim& operator=(const InTheMomentOfAClaim&) = delete;
+  ~InTheMomentOfAClaim() { sigaction(SIGSEGV, &before_, nullptr); }
+
+ private:
+  // Where the worker's end mapped its region; the other writable mapping is the pair's.
+  static void* worker_mapping(const Pair& pair) {
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+      const auto start = std::stoull(line, nullptr, 16);
+      const bool writable = line.find(" rw-s ") != std::string::npos;
+      const bool replies = line.find("pyhost-replies") != std::string::npos;
+      if (writable && replies && start != reinterpret_cast<std::uintptr_t>(pair.replies.data())) {
+        return reinterpret_cast<void*>(start);
+      }
+    }
+    throw std::runtime_error("no mapping of the worker's region");
+  }
+
+  inline static void* page_ = nullptr;
+  inline static std::function<void()> then_;
+  struct sigaction before_ {};
+};
 
 TEST(Claims, AreVisibleToTheHostWithTheirMoment) {
   Pair pair;
@@ -55,6 +100,22 @@ TEST(Shrinking, RevokesWhatIsNotClaimedAtOnce) {
   for (std::uint32_t item = 1; item < 4; ++item) EXPECT_TRUE(pair.worker.claim(call, item));
   EXPECT_FALSE(pair.worker.claim(call, 4));
   EXPECT_EQ(pair.host.claim().items, 4u) << "a revoked item was claimed";
+  EXPECT_TRUE(pair.no_reply());
+}
+
+TEST(Shrinking, BetweenTheWorkersLookAndItsClaimRevokesTheItem) {
+  Pair pair;
+  Posted posted = pair.post("items", 0, 10);
+  const Incoming call = *pair.worker.next();
+  ASSERT_TRUE(pair.worker.claim(call, 0));
+  std::uint32_t certain = 0;
+
+  const InTheMomentOfAClaim moment(pair, [&] { certain = pair.host.shrink(posted, 1); });
+  const bool claimed = pair.worker.claim(call, 1);
+
+  EXPECT_EQ(certain, 1u) << "the host saw no claim of item 1 and gave it away";
+  EXPECT_FALSE(claimed);
+  EXPECT_TRUE(pair.host.replies_waiting()) << "the worker cannot know what the host saw";
   EXPECT_TRUE(pair.no_reply());
 }
 
