@@ -69,12 +69,11 @@ std::string_view Feed::source_name(std::size_t source) const {
   return files_[source] == "-" ? std::string_view("stdin") : files_[source];
 }
 
-Result<bool> Feed::open_next() {
-  if (source_ == files_.size()) return false;
+Result<void> Feed::open_next() {
   Result<base::UniqueFd> fd = open_input(files_[source_]);
   if (!fd) return fd.error();
   reader_.emplace(std::move(*fd), options_.separator, options_.longest_line);
-  return true;
+  return {};
 }
 
 // False: nothing there at this moment.
@@ -128,10 +127,9 @@ Result<Feed::Fed> Feed::next(std::size_t count, std::size_t bytes, Portion& port
     }
     if (failed_ || portion.count() >= count || portion.payload.size() >= bytes) return Fed::full;
     if (!reader_) {
+      if (source_ == files_.size()) return Fed::end;
       if (portion.count() > 0 && portion.source != source_) return Fed::full;
-      Result<bool> opened = open_next();
-      if (!opened) return opened.error();
-      if (!*opened) return Fed::end;
+      if (Result<void> opened = open_next(); !opened) return opened.error();
       portion.source = source_;
     }
     if (portion.count() == 0) portion.source = source_;

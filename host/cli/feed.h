@@ -53,7 +53,7 @@ class Feed {
 
  private:
   Feed(std::vector<std::string> files, FeedOptions options);
-  Result<bool> open_next();
+  Result<void> open_next();
   Result<bool> read_more();
   void add_line(std::string_view line, Portion& portion);
   void fail_line(std::string message);

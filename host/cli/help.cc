@@ -16,7 +16,7 @@ struct Topic {
 constexpr std::string_view kOverview =
     R"(pyhost: runs Python functions on a pool of isolated interpreters
 
-  pyhost map  TARGET [INPUT...]    one call per JSON line, one JSON line per result
+  pyhost map  TARGET [INPUT...]    one call per JSON line, one line per result
   pyhost call TARGET [JSON...]     one call, its result as JSON
   pyhost run  SCRIPT [-- ARGS...]  a script whose parallel work goes to the pool
   pyhost doctor                    what is there, what is missing, what to do
