@@ -11,8 +11,8 @@ namespace pyhost::python {
 namespace {
 
 // A reply must stay readable and small beside a pool's memory; the ends of a text say the most.
-constexpr std::size_t kLongestMessage = 64 * 1024;
-constexpr std::size_t kLongestTraceback = 256 * 1024;
+constexpr std::size_t kLongestMessage = std::size_t{64} * 1024;
+constexpr std::size_t kLongestTraceback = std::size_t{256} * 1024;
 constexpr std::size_t kLongestName = 4096;  // of a file or function
 constexpr std::size_t kLongestLine = 1024;  // of source
 constexpr std::size_t kMostCauses = 10;     // exceptions of a chain, the first one included
@@ -131,9 +131,10 @@ bool starts_with(std::string_view text, std::string_view prefix) {
   return !prefix.empty() && text.substr(0, prefix.size()) == prefix;
 }
 
+constexpr std::string_view kImportModule = "/importlib/__init__.py";
+
 // The way into a script: Python leaves these out of the traceback of an import, too.
 bool is_importing(const std::string& file) {
-  constexpr std::string_view kImportModule = "/importlib/__init__.py";
   return starts_with(file, "<frozen importlib.") ||
          (file.size() > kImportModule.size() &&
           file.compare(file.size() - kImportModule.size(), kImportModule.size(), kImportModule) ==

@@ -47,11 +47,19 @@ void append_json(std::string& out, const Error& error) {
   out += '}';
 }
 
+// A context names files, whose names may be any bytes.
+std::string as_utf8(std::string_view text) {
+  const ExceptionAside aside;
+  const PyRef decoded = PyRef::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
+  return decoded ? utf8_of(decoded.get()) : "?";
+}
+
 Error take_described(std::string_view context) {
   const PyRef exception = take_exception();
-  if (!exception) return Error(Code::python_error, std::string(context));
+  if (!exception) return Error(Code::python_error, as_utf8(context));
   Error error = describe(exception.get());
-  if (!context.empty()) error.message = std::string(context) + ": " + error.message;
+  if (!context.empty()) error.message = as_utf8(context) + ": " + error.message;
   return error;
 }
 

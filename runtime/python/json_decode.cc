@@ -272,10 +272,12 @@ void append_utf8(std::string& out, unsigned code) {
   }
 }
 
+// What may follow a backslash, and what it stands for.
+constexpr std::string_view kLetters = "\"\\/bfnrt";
+constexpr std::string_view kMeanings = "\"\\/\b\f\n\r\t";
+
 // The escape at `escape`; `at_` is two bytes behind it, and behind the whole of it afterwards.
 bool Reader::unescape(const char* escape, const char* to) {
-  static constexpr std::string_view kLetters = "\"\\/bfnrt";
-  static constexpr std::string_view kMeanings = "\"\\/\b\f\n\r\t";
   const std::size_t letter = kLetters.find(escape[1]);
   if (letter != std::string_view::npos) {
     unescaped_ += kMeanings[letter];
@@ -368,8 +370,7 @@ std::string found_at(const char* at, const char* end) {
   if (at == end) return "the end of the text";
   const auto byte = static_cast<unsigned char>(*at);
   if (byte >= 0x20 && byte < 0x7F) return std::string("`") + *at + "`";
-  static constexpr char kHex[] = "0123456789abcdef";
-  return std::string("byte 0x") + kHex[byte >> 4] + kHex[byte & 15];
+  return std::string("byte 0x") + kHexDigits[byte >> 4] + kHexDigits[byte & 15];
 }
 
 PyRef Reader::fail(const std::string& expected) {

@@ -61,7 +61,6 @@ class Text {
 };
 
 char* write_escape(char* at, unsigned char c) {
-  static constexpr char kHex[] = "0123456789abcdef";
   *at++ = '\\';
   switch (c) {
     case '"':
@@ -87,8 +86,8 @@ char* write_escape(char* at, unsigned char c) {
       *at++ = 'u';
       *at++ = '0';
       *at++ = '0';
-      *at++ = kHex[c >> 4];
-      *at++ = kHex[c & 15];
+      *at++ = kHexDigits[c >> 4];
+      *at++ = kHexDigits[c & 15];
       return at;
   }
 }

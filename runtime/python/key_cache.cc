@@ -6,8 +6,9 @@
 namespace pyhost::python {
 namespace {
 
+constexpr std::uint64_t kMultiplier = 0x9E3779B97F4A7C15;  // 2^64 over the golden ratio
+
 std::size_t slot_of(std::string_view key, std::size_t slots) {
-  constexpr std::uint64_t kMultiplier = 0x9E3779B97F4A7C15;  // 2^64 over the golden ratio
   std::uint64_t hash = key.size();
   const char* at = key.data();
   std::size_t left = key.size();

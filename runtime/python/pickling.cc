@@ -13,7 +13,7 @@ namespace {
 
 // Smaller buffers travel inside the pickle. An item with a buffer outside is sent alone, which
 // costs more than copying this much; doubled, copies of 32 KiB would show beside a call.
-constexpr Py_ssize_t kInBandBytes = 16 * 1024;
+constexpr Py_ssize_t kInBandBytes = Py_ssize_t{16} * 1024;
 
 // What is needed of the `pickle` module, kept for the life of the process.
 struct Functions {

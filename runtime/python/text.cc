@@ -38,7 +38,6 @@ void cut(std::string& text, std::size_t limit) {
 }
 
 void append_quoted(std::string& out, std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
   out += '"';
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -51,8 +50,8 @@ void append_quoted(std::string& out, std::string_view text) {
       out += c;
     } else {
       out += "\\u00";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
+      out += kHexDigits[byte >> 4];
+      out += kHexDigits[byte & 15];
     }
   }
   out += '"';

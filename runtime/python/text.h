@@ -11,6 +11,8 @@
 
 namespace pyhost::python {
 
+inline constexpr char kHexDigits[] = "0123456789abcdef";
+
 inline constexpr std::uint64_t kEveryByte = 0x0101010101010101;
 
 inline std::uint64_t load_word(const char* at) {

@@ -127,6 +127,8 @@ bool take_kwargs(PyObject* value, const char* style, const char* expected, Argum
   return true;
 }
 
+constexpr const char* kCallShape = "an array of an array and an object, [args, kwargs]";
+
 bool arguments_of(wire::Style style, PyRef value, Arguments& out) {
   switch (style) {
     case wire::Style::value:
@@ -140,16 +142,15 @@ bool arguments_of(wire::Style style, PyRef value, Arguments& out) {
     case wire::Style::call:
       break;
   }
-  constexpr const char* kExpected = "an array of an array and an object, [args, kwargs]";
   PyRef pair = PyList_Check(value.get()) || PyTuple_Check(value.get())
                    ? PyRef::steal(PySequence_Tuple(value.get()))
                    : PyRef();
   if (!pair && PyErr_Occurred() != nullptr) return false;
   if (!pair || PyTuple_GET_SIZE(pair.get()) != 2)
-    return wrong_shape("call", kExpected, value.get());
+    return wrong_shape("call", kCallShape, value.get());
   PyObject* kwargs = PyTuple_GET_ITEM(pair.get(), 1);
-  return take_args(PyTuple_GET_ITEM(pair.get(), 0), "call", kExpected, out) &&
-         (kwargs == Py_None || take_kwargs(kwargs, "call", kExpected, out));
+  return take_args(PyTuple_GET_ITEM(pair.get(), 0), "call", kCallShape, out) &&
+         (kwargs == Py_None || take_kwargs(kwargs, "call", kCallShape, out));
 }
 
 PyRef decode(wire::Codec codec, std::span<const std::byte> bytes, std::size_t start,
