@@ -125,7 +125,7 @@ void Engine::State::on_forked(process::ControlMessage message) {
   worker.become(WorkerState::starting);
   watch_fd(worker.pidfd.get(), Tag::worker, worker.number);
   if (stopping) kill(worker);
-  drain(worker);  // `ready` may be there already
+  if (drain(worker)) pump();  // `ready` may be there already
   changed.notify_all();
 }
 
