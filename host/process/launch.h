@@ -33,7 +33,8 @@ Result<Started> launch(const Python& python, const ImageChoice& image, const Run
 
 // The watcher's whole life, C++ only: adopts every orphan below it (PR_SET_CHILD_SUBREAPER), waits
 // for `zygote`, reports its end on `control`, then kills and reaps whatever is left. Does the same
-// at once when the host (behind `host_pidfd`) is gone. Never returns.
+// at once when the host (behind `host_pidfd`) is gone. Never returns. A caller whose zygote may
+// fork at once becomes a subreaper before it forks it: an orphan that is older is not adopted.
 [[noreturn]] void watch(pid_t zygote, base::UniqueFd host_pidfd, base::UniqueFd control);
 
 // Ends a started zygote with everything below it and reaps the watcher: asks first, kills at

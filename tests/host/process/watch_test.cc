@@ -71,6 +71,7 @@ class Watcher : public testing::Test {
 
   [[noreturn]] void become_watcher(base::UniqueFd host, const std::function<void()>& zygote) {
     sockets_.ours.reset();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     const pid_t pid = fork();
     if (pid == 0) {
       sockets_.theirs.reset();
