@@ -72,7 +72,7 @@ class Readme(harness.E2E):
     def test_its_commands_do_what_it_says(self):
         """All but those that set up and build, which is how this test came to run."""
         commands = [command for command in readme_commands() if not re.match(r"(scripts/|git |cd )", command)]
-        self.assertGreaterEqual(len(commands), 3)
+        self.assertGreaterEqual(len(commands), 2)
         for command in commands:
             with self.subTest(command):
                 command = command.replace("build/release", str(harness.BUILD))

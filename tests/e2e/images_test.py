@@ -16,8 +16,8 @@ def libpython_mapped(_):
 
 
 class Images(harness.E2E):
-    def pyhost_with(self, image, *arguments, **options):
-        return self.pyhost(*arguments, "--python", PYTHON, "--image", image, **options)
+    def pyhost_with(self, image, command, target, *arguments, **options):
+        return self.pyhost(command, target, "--python", PYTHON, "--image", image, *arguments, **options)
 
     def test_the_image_that_was_asked_for_is_used(self):
         script = self.script(WHO)

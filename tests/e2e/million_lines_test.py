@@ -1,5 +1,6 @@
 """A million lines go through `pyhost map` in order, and the host's memory does not grow with them."""
 
+import contextlib
 import pathlib
 import threading
 import time
@@ -81,6 +82,8 @@ class MillionLines(harness.E2E):
         self.assertLess(taken, 150_000, "200 MB of input were read ahead of a reader that stands still")
         process.kill()
         feeder.join(10)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
         process.stdin = None
         self.finish(process)
 
