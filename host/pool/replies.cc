@@ -91,7 +91,7 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
     return protocol_error(worker, "item " + std::to_string(item) + " has its outcome already");
   }
   if (reply.printed) collect_output(worker, false);
-  measure(*flight, reply);
+  const std::uint64_t claimed_ns = measure(*flight, reply);
   flight->keep_block = flight->keep_block || reply.keeps;
   worker.stuck = false;
   worker.fruitless_deaths = 0;
@@ -108,7 +108,7 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
   outcome.codec = reply.codec;
   outcome.payload = std::move(reply.payload);
   outcome.worker = worker.number;
-  outcome.claimed_ns = reply.claimed_ns;
+  outcome.claimed_ns = claimed_ns;
   settle(flight->work, item, std::move(outcome));
   if (flight->outstanding == 0) finish(worker, flight);
   return {};
@@ -134,13 +134,14 @@ Result<void> Engine::State::accept_stopped(Worker& worker, const wire::Reply& re
   return {};
 }
 
-void Engine::State::measure(InFlight& flight, const wire::Reply& reply) {
+// Notes how long items take; returns when this one was claimed, as far as the worker is believed.
+std::uint64_t Engine::State::measure(InFlight& flight, const wire::Reply& reply) {
   const base::Moment now = base::now();
   const std::uint64_t claimed =
       std::clamp(reply.claimed_ns, base::nanoseconds(flight.posted_at), base::nanoseconds(now));
   if (flight.replied++ == 0) flight.first_claim_ns = claimed;
   flight.last_claim_ns = claimed;
-  if (flight.outstanding > 1) return;
+  if (flight.outstanding > 1) return claimed;
   // Between claims when there are several: then the wait for the host to look is not counted.
   const double seconds = flight.replied > 1
                              ? static_cast<double>(flight.last_claim_ns - flight.first_claim_ns) *
@@ -148,6 +149,7 @@ void Engine::State::measure(InFlight& flight, const wire::Reply& reply) {
                              : std::chrono::duration<double>(now - base::moment(claimed)).count();
   double& average = functions[flight.work->batch.function].item_seconds;
   average = average < 0 ? seconds : average + kAverageWeight * (seconds - average);
+  return claimed;
 }
 
 // The only place where an item gets its outcome. Requires: it has none, and is counted nowhere.

@@ -107,6 +107,27 @@ bool Engine::State::define_on(Worker& worker, std::uint32_t function) {
   return true;
 }
 
+// How many items of the part go into the next record for this worker; 0: none now.
+std::uint32_t Engine::State::next_count(const Worker& worker, const Part& part) const {
+  const Submitted& work = *part.work;
+  const std::uint32_t allowed = credit(worker, functions[work.batch.function]);
+  if (allowed == 0) return 0;
+  // A fair share, so that the end of a map does not wait for one worker.
+  const auto share = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>((queued + worker_count - 1) / worker_count, kMostItems));
+  const std::uint32_t most = std::max<std::uint32_t>(1, std::min(allowed, share));
+  std::uint32_t end = part.first + 1;
+  while (end < part.end && end - part.first < most && !work.settled(end)) ++end;
+  return end - part.first;
+}
+
+// The first item of the queue can never be sent.
+void Engine::State::drop_front(Error error) {
+  Part& part = ready.front();
+  --queued;
+  fail(part.work, part.first, std::move(error), -1);
+}
+
 // Posts the front of the queue to `worker`, as far as its credit goes. False: nothing more can be
 // posted now.
 bool Engine::State::post_some(Worker& worker) {
@@ -117,31 +138,19 @@ bool Engine::State::post_some(Worker& worker) {
     return true;
   }
   Submitted& work = *part.work;
-  const Function& function = functions[work.batch.function];
-  const std::uint32_t allowed = credit(worker, function);
-  if (allowed == 0 || !define_on(worker, work.batch.function)) return false;
+  const std::uint32_t items = next_count(worker, part);
+  if (items == 0 || !define_on(worker, work.batch.function)) return false;
 
-  // A fair share, so that the end of a map does not wait for one worker.
-  const auto share = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>((queued + worker_count - 1) / worker_count, kMostItems));
-  const std::uint32_t most = std::max<std::uint32_t>(1, std::min(allowed, share));
-  std::uint32_t end = part.first + 1;
-  while (end < part.end && end - part.first < most && !work.settled(end)) ++end;
-
-  const bool whole = part.first == 0 && end == work.batch.count;
+  const bool whole = items == work.batch.count;
   std::string piece;
-  if (!whole) piece = slice(work, part.first, end);
+  if (!whole) piece = slice(work, part.first, part.first + items);
   const std::string& payload = whole ? work.batch.payload : piece;
   const std::uint64_t budget = options.max_shared_bytes;
   if (payload.size() > budget) {
-    const std::uint32_t item = part.first;
-    --queued;
-    fail(part.work, item,
-         Error(Code::backpressure, "a call of " + std::to_string(payload.size()) +
-                                       " bytes exceeds the pool's budget of " +
-                                       std::to_string(budget) +
-                                       " bytes of shared memory; send less, or raise the budget"),
-         -1);
+    drop_front(Error(Code::backpressure,
+                     "a call of " + std::to_string(payload.size()) +
+                         " bytes exceeds the pool's budget of " + std::to_string(budget) +
+                         " bytes of shared memory; send less, or raise the budget"));
     return true;
   }
   if (shared_bytes + payload.size() > budget) return false;
@@ -150,30 +159,34 @@ bool Engine::State::post_some(Worker& worker) {
                                    .codec = work.batch.codec,
                                    .style = work.batch.style,
                                    .first = 0,
-                                   .end = end - part.first,
+                                   .end = items,
                                    .payload = as_bytes(payload)});
   if (!posted.ok()) {
     if (in_flight > 0) return false;  // room comes back when something finishes
-    const std::uint32_t item = part.first;
-    --queued;
-    fail(part.work, item, std::move(posted).error(), -1);
+    drop_front(std::move(posted).error());
     return true;
   }
   if (!posted->has_value()) return false;
+  record(worker, **posted, items);
+  return true;
+}
 
+// The first `items` of the queue's front are with the worker from now on.
+void Engine::State::record(Worker& worker, const wire::Posted& posted, std::uint32_t items) {
+  Part& part = ready.front();
+  Submitted& work = *part.work;
   const base::Moment now = base::now();
-  const std::uint32_t items = end - part.first;
-  worker.in_flight.push_back({.posted = **posted,
+  worker.in_flight.push_back({.posted = posted,
                               .work = part.work,
                               .base = part.first,
                               .outstanding = items,
                               .posted_at = now});
-  shared_bytes += payload.size();
   worker.ahead += items;
   ++work.flights;
+  shared_bytes += posted.payload_bytes;
   queued -= items;
   in_flight += items;
-  if (work.batch.count == 1 && (*posted)->block != 0) {
+  if (work.batch.count == 1 && posted.block != 0) {
     work.batch.payload = std::string();  // it lives in the worker's region now
     work.payload_posted = true;
   }
@@ -181,9 +194,8 @@ bool Engine::State::post_some(Worker& worker) {
   const auto& limit = work.batch.timeout ? work.batch.timeout : options.timeout;
   if (limit) arm(now + *limit);
   if (worker.ahead > 1) arm(now + kLongItem);
-  part.first = end;
+  part.first += items;
   if (part.first == part.end) ready.pop_front();
-  return true;
 }
 
 // Puts wire items [first, end) of a posted part back at the front of the queue.

@@ -116,6 +116,9 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void enqueue(Part part, bool front);
   void pump();  // posts what can be posted, and wakes the workers concerned
   bool post_some(Worker& worker);
+  std::uint32_t next_count(const Worker& worker, const Part& part) const;
+  void record(Worker& worker, const wire::Posted& posted, std::uint32_t items);
+  void drop_front(Error error);
   bool define_on(Worker& worker, std::uint32_t function);
   std::uint32_t credit(const Worker& worker, const Function& function) const;
   Worker* next_worker();
@@ -132,7 +135,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   bool drain(Worker& worker);
   Result<void> accept(Worker& worker, wire::Reply reply);
   Result<void> accept_stopped(Worker& worker, const wire::Reply& reply);
-  void measure(InFlight& flight, const wire::Reply& reply);
+  std::uint64_t measure(InFlight& flight, const wire::Reply& reply);
   void settle(const Ticket& work, std::uint32_t item, Outcome outcome);
   void fail(const Ticket& work, std::uint32_t item, Error error, int worker);
   void finish(Worker& worker, std::deque<InFlight>::iterator flight);

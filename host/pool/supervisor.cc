@@ -15,6 +15,10 @@
 namespace pyhost::pool {
 namespace {
 
+// An awake worker claims within microseconds. After this long its process is looked at: shorter
+// would look at workers that merely wait for a CPU, longer keeps calls with one that is stopped.
+constexpr base::Duration kClaimPatience = std::chrono::milliseconds(50);
+
 void clear_counter(int fd) {
   std::uint64_t count = 0;
   while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {
@@ -64,6 +68,8 @@ void Engine::State::dispatch(Tag tag, std::size_t index) {
   switch (tag) {
     case Tag::doorbell:
       clear_counter(doorbell.get());
+      drain();
+      pump();  // rung for room in a call ring, too
       break;
     case Tag::wake:
       clear_counter(wake.get());
@@ -127,7 +133,12 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
     return never;
   }
   if (worker.state == WorkerState::absent) return never;
-  if (worker.state != WorkerState::ready || worker.in_flight.empty()) return never;
+  if (worker.state != WorkerState::ready) return never;
+  if (worker.stuck && worker.in_flight.empty()) {
+    worker.stuck = worker.stopped();
+    return worker.stuck ? now + kClaimPatience : never;
+  }
+  if (worker.in_flight.empty()) return never;
   drain(worker);
   if (worker.in_flight.empty() || worker.state != WorkerState::ready) return never;
 
@@ -145,7 +156,14 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
     put_down(worker, front.work, front.base + running->item, std::move(error));
     return worker.state == WorkerState::ready ? now + kLongItem : never;
   }
+  if (!running && now - front.posted_at >= kClaimPatience && worker.stopped()) {
+    worker.stuck = true;
+    take_back(worker);
+    if (limit) kill(worker);  // whoever set a limit does not want to wait for SIGCONT
+    return now + kClaimPatience;
+  }
   base::Moment next = limit ? since + *limit : never;
+  if (!running) next = std::min(next, now + kClaimPatience);
   if (worker.ahead > 1) {
     if (running && now - since >= kLongItem) {
       worker.stuck = true;

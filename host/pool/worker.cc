@@ -7,6 +7,8 @@
 #include <cstring>
 #include <string>
 
+#include <base/system.h>
+
 namespace pyhost::pool {
 
 bool can_become(WorkerState from, WorkerState to) {
@@ -46,6 +48,15 @@ std::optional<Worker::Running> Worker::running(base::Moment now) {
     return Running{.flight = &flight, .item = item, .since = since};
   }
   return std::nullopt;
+}
+
+bool Worker::stopped() const {
+  const Result<std::string> stat = base::read_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat.ok()) return false;
+  const std::size_t name_end = stat->rfind(") ");  // the name itself may hold anything
+  if (name_end == std::string::npos || name_end + 2 >= stat->size()) return false;
+  const char letter = (*stat)[name_end + 2];
+  return letter == 'T' || letter == 't';
 }
 
 std::string describe_status(int status) {

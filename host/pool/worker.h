@@ -84,7 +84,7 @@ struct Worker {
   std::vector<bool> defined;       // by function number
   std::uint32_t ahead = 0;         // sum of in_flight[].outstanding
   std::uint32_t wants = 0;         // as last told to the worker
-  bool stuck = false;              // its running item is long: gets nothing new until it replies
+  bool stuck = false;              // gets nothing new: its item is long, or its process is stopped
 
   // Spawning.
   base::Moment respawn_at{};  // absent: not before
@@ -115,6 +115,8 @@ struct Worker {
     base::Moment since;
   };
   std::optional<Running> running(base::Moment now);
+  // Whether somebody stopped its process (SIGSTOP, a debugger).
+  bool stopped() const;
 };
 
 // "was killed by SIGSEGV", "exited with status 3".

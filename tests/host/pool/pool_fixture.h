@@ -14,7 +14,7 @@ namespace pyhost::tests {
 inline const std::string kVictims = std::string(PYHOST_TEST_FILES) + "/victims/";
 
 inline Result<Pool> try_start(PoolOptions options) {
-  setenv("PYHOST_RUNTIME_DIR", PYHOST_TEST_RUNTIME, 1);
+  setenv("PYHOST_RUNTIME_DIR", PYHOST_TEST_RUNTIME, 0);  // a sanitizer build borrows another one's
   if (options.python.empty()) options.python = "/usr/bin/python3";
   return Pool::start(options);
 }

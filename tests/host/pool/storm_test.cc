@@ -1,0 +1,147 @@
+// Processes of a pool are killed at random while it works: every item settles once, nothing runs
+// twice, and the pool goes on.
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <random>
+#include <ranges>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "pool_fixture.h"
+
+namespace pyhost::tests {
+namespace {
+
+using namespace std::chrono_literals;
+
+pid_t parent_of(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const std::size_t after_name = text.rfind(')');
+  if (after_name == std::string::npos) return -1;
+  std::istringstream rest(text.substr(after_name + 1));
+  char state = 0;
+  pid_t parent = -1;
+  rest >> state >> parent;
+  return rest ? parent : -1;
+}
+
+bool alive(pid_t pid) {
+  return kill(pid, 0) == 0;
+}
+
+unsigned storm_seed() {
+  const char* given = std::getenv("PYHOST_STORM_SEED");
+  return given != nullptr ? static_cast<unsigned>(std::atoi(given)) : std::random_device()();
+}
+
+// Maps `count` items that note each run, while `trouble` is called every now and then. Checks what
+// must hold whatever happens, and returns how many items failed.
+int map_under_fire(Pool& pool, int count, const std::function<void()>& trouble) {
+  const TempFolder folder;
+  std::atomic<bool> done = false;
+  std::jthread killer([&] {
+    while (!done) trouble();
+  });
+  std::vector<std::tuple<std::string, int, bool>> inputs;
+  for (int i = 0; i < count; ++i) inputs.emplace_back(folder.file("ran"), i, false);
+  int failed = 0;
+  int index = 0;
+  for (auto& result : pool.map<int>("record_or_die", inputs)) {
+    if (result.ok()) {
+      EXPECT_EQ(*result, index);
+    } else {
+      EXPECT_EQ(result.error().code, Code::worker_crashed) << result.error().what();
+      ++failed;
+    }
+    ++index;
+  }
+  done = true;
+  killer.join();
+  EXPECT_EQ(index, count);
+
+  std::map<int, int> runs;
+  std::ifstream ran(folder.file("ran"));
+  for (int line = 0; ran >> line;) ++runs[line];
+  int never = 0;
+  for (int i = 0; i < count; ++i) {
+    EXPECT_LE(runs[i], 1) << "item " << i << " ran twice";
+    never += runs[i] == 0 ? 1 : 0;
+  }
+  EXPECT_LE(never, failed) << "an item that never ran has a result";
+  return failed;
+}
+
+TEST(Storm, OfKilledWorkersFailsOnlyClaimedItems) {
+  const unsigned seed = storm_seed();
+  SCOPED_TRACE("PYHOST_STORM_SEED=" + std::to_string(seed));
+  std::mt19937 random(seed);
+  Pool pool = start_pool({.workers = 3});
+  std::atomic<int> kills = 0;
+
+  const int failed = map_under_fire(pool, 20'000, [&] {
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+    const std::vector<pid_t> pids = pool.stats().pids;
+    if (!pids.empty() && kill(pids[random() % pids.size()], SIGKILL) == 0) ++kills;
+  });
+
+  EXPECT_GT(kills, 0);
+  EXPECT_LE(failed, kills);
+  EXPECT_EQ(pool.call<int>("square", 12), 144);
+}
+
+TEST(Storm, OfKilledZygotesLosesOneItemPerWorkerAtMost) {
+  Pool pool = start_pool();
+  int kills = 0;
+
+  const int failed = map_under_fire(pool, 5'000, [&] {
+    std::this_thread::sleep_for(30ms);
+    const std::vector<pid_t> pids = pool.stats().pids;
+    if (kills >= 4 || pids.empty()) return;
+    const pid_t zygote = parent_of(pids.front());
+    if (zygote > 1 && zygote != getpid() && kill(zygote, SIGKILL) == 0) ++kills;
+  });
+
+  EXPECT_LE(failed, 2 * kills);
+  EXPECT_EQ(pool.call<int>("square", 12), 144);
+}
+
+TEST(Storm, OfAKilledWatcherIsSurvived) {
+  Pool pool = start_pool();
+  const pid_t worker = pool.call<int>("pid");
+  const pid_t zygote = parent_of(worker);
+  const pid_t watcher = parent_of(zygote);
+  ASSERT_EQ(parent_of(watcher), getpid());
+
+  kill(watcher, SIGKILL);
+
+  EXPECT_EQ(pool.try_call<int>("square", 5).ok() || pool.call<int>("square", 5) == 25, true);
+  const auto limit = std::chrono::steady_clock::now() + 10s;
+  while ((alive(worker) || alive(zygote)) && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::yield();
+  }
+  EXPECT_FALSE(alive(worker));
+  EXPECT_FALSE(alive(zygote));
+}
+
+TEST(Storm, OfStoppedWorkersEndsAtTheTimeLimit) {
+  Pool pool = start_pool({.timeout = 200ms});
+  const pid_t worker = pool.call<int>("pid");
+  kill(worker, SIGSTOP);
+
+  std::vector<Future<int>> futures;
+  for (int i = 0; i < 8; ++i) futures.push_back(pool.submit<int>("square", i));
+
+  int good = 0;
+  for (auto& future : futures) good += future.try_get().ok() ? 1 : 0;
+  EXPECT_GE(good, 7);
+}
+
+}  // namespace
+}  // namespace pyhost::tests
