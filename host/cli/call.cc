@@ -6,7 +6,6 @@
 #include <cli/exit_code.h>
 #include <cli/failure.h>
 #include <cli/help.h>
-#include <cli/map_loop.h>
 #include <cli/output.h>
 #include <cli/pool_settings.h>
 #include <cli/session.h>
@@ -49,24 +48,6 @@ std::optional<pool::Outcome> wait_for(Chunk& chunk, Rest& rest, const Bell& bell
   return result;
 }
 
-int print(std::string_view json, bool bare, Messages& messages) {
-  Output output(STDOUT_FILENO);
-  if (bare) {
-    append_bare(json, output.buffer());
-  } else {
-    output.buffer() += json;
-  }
-  output.buffer() += '\n';
-  while (output.pending() > 0 && output.write_ready() == Output::State::open) {
-    pollfd ready{output.fd(), POLLOUT, 0};
-    if (output.pending() > 0) ::poll(&ready, 1, -1);
-  }
-  if (output.state() == Output::State::closed) return kReaderGone;
-  if (output.state() == Output::State::open) return kSuccess;
-  messages.say("cannot write to stdout: " + std::string(std::strerror(output.error_number())));
-  return kHostFailed;
-}
-
 // Waits for the only call of `session` and tells how it went.
 int finish_call(Session& session, Chunk& chunk, Rest& rest, const Bell& bell,
                 const Signals& signals, bool bare, Messages& messages) {
@@ -86,7 +67,9 @@ int finish_call(Session& session, Chunk& chunk, Rest& rest, const Bell& bell,
     session.drain();
     return exit_code_for(1);
   }
-  const int status = print(outcome->payload, bare, messages);
+  std::string text;
+  if (bare) append_bare(outcome->payload, text);
+  const int status = write_out((bare ? text : outcome->payload) + "\n", messages);
   session.drain();
   return status;
 }

@@ -40,9 +40,11 @@ bool knows(Command command, const OptionSpec& option) {
   return (option.commands & static_cast<unsigned>(command)) != 0;
 }
 
-std::string hint(Command command) {
-  if (command != Command::run) return {};
-  return "; arguments for the script go after `--`";
+// Under `run`, most unknown options are meant for the script.
+std::string with_hint(std::string message, Command command) {
+  if (command != Command::run) return message;
+  message += message.ends_with('?') ? " " : "; ";
+  return message + "arguments for the script go after `--`";
 }
 
 Error unknown_option(Command command, const std::string& shown, std::string_view name) {
@@ -52,13 +54,16 @@ Error unknown_option(Command command, const std::string& shown, std::string_view
     if (knows(command, option) || option.name != name) continue;
     for (const Command other : {Command::run, Command::map, Command::call, Command::doctor}) {
       if (!knows(other, option)) continue;
-      return usage("option `" + shown + "` belongs to `pyhost " + std::string(command_name(other)) +
-                   "`, not to `pyhost " + std::string(command_name(command)) + "`" + hint(command));
+      std::string message = "option `" + shown + "` belongs to `pyhost ";
+      message += command_name(other);
+      message += "`, not to `pyhost ";
+      message += command_name(command);
+      return usage(with_hint(message + "`", command));
     }
   }
   std::string message = "unknown option `" + shown + "`";
   message += suggestion("--" + std::string(name), names);
-  return usage(message + hint(command));
+  return usage(with_hint(std::move(message), command));
 }
 
 const OptionSpec* find_long(Command command, std::string_view name) {

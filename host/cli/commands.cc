@@ -1,12 +1,10 @@
 // commands.cc: dispatch, and what has to be so before anything is opened.
-#include <base/system.h>
 #include <cli/call.h>
 #include <cli/commands.h>
 #include <cli/doctor.h>
 #include <cli/exit_code.h>
 #include <cli/help.h>
 #include <cli/map.h>
-#include <cli/map_loop.h>
 #include <cli/output.h>
 #include <cli/run.h>
 #include <cli/signals.h>
@@ -68,7 +66,8 @@ int dispatch(const std::vector<std::string>& words) {
   const std::string& first = words.front();
   if (first == "--help" || first == "-h") return print_overview();
   if (first == "--version" || first == "-V") {
-    return base::write_all(STDOUT_FILENO, "pyhost " PYHOST_VERSION "\n") ? kSuccess : kHostFailed;
+    Messages messages;
+    return write_out("pyhost " PYHOST_VERSION "\n", messages);
   }
   for (const Entry& entry : kCommands) {
     if (entry.name == first) return entry.run(std::span(words).subspan(1));

@@ -1,5 +1,4 @@
 // doctor.cc: gathers the rows and prints them.
-#include <base/system.h>
 #include <cli/command_line.h>
 #include <cli/doctor.h>
 #include <cli/exit_code.h>
@@ -8,7 +7,6 @@
 #include <cli/machine_rows.h>
 #include <cli/output.h>
 #include <cli/python_rows.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -107,7 +105,7 @@ int run_doctor(std::span<const std::string> words) {
   }
   const std::vector<Row> rows = examine(line->options.get("python").value_or(""));
   const std::string report = line->options.has("json") ? rows_as_json(rows) : rows_as_text(rows);
-  if (!base::write_all(STDOUT_FILENO, report)) return kHostFailed;
+  if (const int status = write_out(report, messages); status != kSuccess) return status;
   const bool runs = std::any_of(rows.begin(), rows.end(), [](const Row& row) {
     return row.area == "self-test" && row.state == Row::State::ok;
   });

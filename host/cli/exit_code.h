@@ -17,6 +17,9 @@ inline constexpr int kEnded = 143;        // 128 + SIGTERM
 inline constexpr int kNoSandbox = 254;
 inline constexpr int kHostFailed = 255;
 
+// Not an exit status: the reader of stdout is gone, and the command ends itself by SIGPIPE.
+inline constexpr int kReaderGone = 1000;
+
 inline int exit_code_for(std::uint64_t failed_calls) {
   return failed_calls > kMostCounted ? kManyFailed : static_cast<int>(failed_calls);
 }

@@ -50,7 +50,9 @@ std::string headline(const Error& error) {
 
 std::string details(const Error& error) {
   std::string text;
-  if (!error.traceback.empty()) {
+  // A traceback of one line (a value that cannot cross has no frames) is the headline again.
+  const std::size_t first_end = error.traceback.find('\n');
+  if (first_end != std::string::npos && first_end + 1 < error.traceback.size()) {
     append_indented(error.traceback, text);
     return text;
   }

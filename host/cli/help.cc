@@ -1,9 +1,7 @@
 // help.cc: the pages. Keep `overview` within 24 lines of 80 columns; a test counts.
-#include <base/system.h>
 #include <cli/exit_code.h>
 #include <cli/help.h>
 #include <cli/spelling.h>
-#include <unistd.h>
 
 namespace pyhost::cli {
 namespace {
@@ -178,10 +176,6 @@ Other calls are not affected. Nothing is run twice.
 )"},
 };
 
-int print(std::string_view text) {
-  return base::write_all(STDOUT_FILENO, text) ? kSuccess : kHostFailed;
-}
-
 }  // namespace
 
 std::string_view overview() {
@@ -202,15 +196,16 @@ std::vector<std::string> topic_names() {
 }
 
 int print_overview() {
-  return print(kOverview);
+  Messages messages;
+  return write_out(kOverview, messages);
 }
 
 int print_topic(const std::string& name) {
-  if (const std::string_view text = topic(name); !text.empty()) return print(text);
+  Messages messages;
+  if (const std::string_view text = topic(name); !text.empty()) return write_out(text, messages);
   const std::vector<std::string> names = topic_names();
   std::string list;
   for (const std::string& known : names) list += " " + known;
-  Messages messages;
   messages.say("no help on `" + name + "`" + suggestion(name, names));
   messages.write("  topics:" + list + "\n");
   return kUsage;

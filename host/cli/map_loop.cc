@@ -11,7 +11,6 @@
 //    consumer that does not read fills the output, then the window, then stops the reading: memory
 //    stays flat for any length of input.
 // 3. A signal stops the reading and takes back what no worker has claimed; a second one kills.
-#include <base/system.h>
 #include <cli/exit_code.h>
 #include <cli/failure.h>
 #include <cli/map_loop.h>
@@ -239,10 +238,7 @@ int MapLoop::finish() {
     return kReaderGone;
   }
   if (output_.state() == Output::State::failed) {
-    stop_with("pyhost: " +
-              base::system_error(Code::startup, "cannot write to stdout", output_.error_number())
-                  .message +
-              "\n");
+    stop_with("pyhost: " + cannot_write(output_) + "\n");
   }
   if (fatal_) {
     session_.engine().kill();

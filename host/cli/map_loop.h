@@ -82,7 +82,4 @@ class MapLoop {
   std::optional<std::string> fatal_;  // text for stderr: the host itself failed
 };
 
-// Not an exit status of a process: the command ends itself by SIGPIPE.
-inline constexpr int kReaderGone = 1000;
-
 }  // namespace pyhost::cli

@@ -1,5 +1,6 @@
 // output.cc: writes that never wait.
 #include <base/system.h>
+#include <cli/exit_code.h>
 #include <cli/output.h>
 #include <limits.h>
 #include <poll.h>
@@ -45,6 +46,23 @@ Output::State Output::write_ready() {
     written_ = 0;
   }
   return state_;
+}
+
+std::string cannot_write(const Output& output) {
+  return base::system_error(Code::startup, "cannot write to stdout", output.error_number()).message;
+}
+
+int write_out(std::string_view text, Messages& messages) {
+  Output output(STDOUT_FILENO);
+  output.buffer() = text;
+  while (output.pending() > 0 && output.write_ready() == Output::State::open) {
+    pollfd ready{output.fd(), POLLOUT, 0};
+    if (output.pending() > 0) ::poll(&ready, 1, -1);
+  }
+  if (output.state() == Output::State::closed) return kReaderGone;
+  if (output.state() == Output::State::open) return kSuccess;
+  messages.say(cannot_write(output));
+  return kHostFailed;
 }
 
 void Messages::write(std::string_view text) {

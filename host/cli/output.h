@@ -57,4 +57,11 @@ class Messages {
   std::mutex mutex_;
 };
 
+// Why `output` failed, for a message. Requires: state `failed`.
+std::string cannot_write(const Output& output);
+
+// Writes all of `text` to stdout, waiting where it must. Returns the exit status: kReaderGone
+// (without a word) when nobody reads it, kHostFailed with a message when it cannot be written.
+int write_out(std::string_view text, Messages& messages);
+
 }  // namespace pyhost::cli

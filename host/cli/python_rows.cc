@@ -12,7 +12,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -24,10 +23,10 @@ namespace {
 // An interpreter that takes longer to start than this is not usable interactively either.
 constexpr auto kPatience = std::chrono::seconds(30);
 
-std::string milliseconds(base::Duration duration) {
-  const double value = std::chrono::duration<double, std::milli>(duration).count();
-  std::string text = std::to_string(std::round(value * 10) / 10);
-  return text.substr(0, text.find('.') + 2) + " ms";
+std::string shown(base::Duration duration) {
+  const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+  if (microseconds < 10'000) return std::to_string(microseconds) + " us";
+  return std::to_string(microseconds / 1000) + " ms";
 }
 
 // A folder with the function that is called, removed with everything in it.
@@ -139,10 +138,10 @@ Row self_test(const process::Python& python, process::Image image) {
   if (first->payload != "42")
     return failed("41 + 1 was `" + first->payload + "`; please report it");
   call_once(**session, rest, bell);
-  return {"self-test", Row::State::ok,
-          name + "started in " + milliseconds(ready - start) + ", a call took " +
-              milliseconds(base::now() - ready),
-          ""};
+  return {
+      "self-test", Row::State::ok,
+      name + "started in " + shown(ready - start) + ", a call took " + shown(base::now() - ready),
+      ""};
 }
 
 }  // namespace pyhost::cli

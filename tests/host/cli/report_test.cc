@@ -36,6 +36,14 @@ TEST(Failure, DetailsAreTheIndentedTraceback) {
             "  Traceback (most recent call last):\n    File \"a.py\"\n  ValueError: no\n");
 }
 
+TEST(Failure, DetailsDoNotRepeatTheHeadline) {
+  Error error(Code::marshal, "no");
+  error.type = "pyhost.MarshalError";
+  error.traceback = "pyhost.MarshalError: no\n";
+
+  EXPECT_EQ(details(error), "");
+}
+
 TEST(Failure, DetailsOfADeadWorkerShowWhatItWroteLast) {
   Error error(Code::worker_crashed, "worker 1 was killed by SIGKILL");
   error.stderr_tail = "last words\n";

@@ -69,7 +69,7 @@ TEST(RunLine, TakesModulesAndCode) {
 TEST(RunLine, AnUnknownOptionPointsToTheDashes) {
   EXPECT_EQ(
       refusal({"s.py", "--worker", "4"}),
-      "unknown option `--worker`; did you mean `--workers`?; arguments for the script go after "
+      "unknown option `--worker`; did you mean `--workers`? arguments for the script go after "
       "`--`");
   EXPECT_NE(refusal({"s.py", "-x"}).find("after `--`"), std::string::npos);
   EXPECT_NE(refusal({"s.py", "-O"}).find("before the script"), std::string::npos);
