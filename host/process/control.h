@@ -44,7 +44,7 @@ struct ControlHeader {
 // Descriptors that travel with fork and become, in this order.
 enum ForkFd { kHostRegionFd, kWorkerRegionFd, kDoorbellFd, kStdoutFd, kStderrFd, kForkFds };
 
-inline constexpr std::size_t kMaxBody = 128 * 1024;  // below the default socket buffer
+inline constexpr std::size_t kMaxBody = std::size_t{128} * 1024;  // below the default socket buffer
 
 struct ControlMessage {
   ControlHeader header;

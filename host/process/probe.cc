@@ -55,7 +55,10 @@ out.flush()
 )";
 
 // Far above any answer; a program that prints without end is cut here and refused.
-constexpr std::size_t kMaxOutput = 64 * 1024;
+constexpr std::size_t kMaxOutput = std::size_t{64} * 1024;
+
+constexpr std::size_t kFields = 9;       // that the question prints
+constexpr std::size_t kTailBytes = 400;  // of stderr in an error: a few lines, not a screen
 
 struct Ended {
   std::string out;
@@ -134,7 +137,6 @@ std::vector<std::string> split(const std::string& text, char separator) {
 
 // The last lines of what a program wrote to stderr, for an error message.
 std::string tail(const std::string& text) {
-  constexpr std::size_t kTailBytes = 400;
   const std::size_t end = text.find_last_not_of(" \t\r\n");
   if (end == std::string::npos) return "";
   std::string kept = text.substr(0, end + 1);
@@ -154,7 +156,6 @@ Result<Answer> ask_interpreter(const std::string& path, base::Deadline deadline)
     return Error(Code::startup, "`" + path + "` did not say which Python it is in time");
   }
   const std::vector<std::string> fields = split(ended->out, '\0');
-  constexpr std::size_t kFields = 9;
   if (fields.size() != kFields || fields[0] != "pyhost-probe") {
     if (ended->status == 0) {
       return Error(Code::startup,

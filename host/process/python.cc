@@ -1,18 +1,10 @@
 // python.cc: from what the user named to one interpreter that can be used.
-#include <base/clock.h>
-#include <base/system.h>
-#include <process/probe.h>
+#include <process/interpreter.h>
 #include <process/python.h>
-#include <process/python_cache.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
 namespace pyhost::process {
@@ -20,78 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A cold interpreter on a slow disk needs about one second; version managers' scripts a few.
-constexpr auto kProbeLimit = std::chrono::seconds(10);
-constexpr std::uint32_t kOldestHex = 0x03090000;
-
-bool is_file(const std::string& path) {
-  struct stat info {};
-  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && access(path.c_str(), X_OK) == 0;
-}
-
 bool is_folder(const std::string& path) {
   std::error_code ignored;
   return fs::is_directory(path, ignored);
-}
-
-// Version managers put scripts on PATH that choose an interpreter by folder and environment, so
-// what one answers now says nothing about the next time.
-bool is_shim(const std::string& path) {
-  std::array<char, 2> start{};
-  std::ifstream(path, std::ios::binary).read(start.data(), start.size());
-  return start[0] == '#' && start[1] == '!';
-}
-
-// What the interpreter at `path` says about itself, asked now or remembered.
-Result<Answer> answer_of(const std::string& given) {
-  std::error_code failed;
-  // Absolute but with its symlinks: a venv's `bin/python` is one, and knows its venv by that name.
-  const fs::path absolute = fs::absolute(given, failed);
-  const std::string path = failed ? given : absolute.string();
-  struct stat file {};
-  if (stat(path.c_str(), &file) != 0) {
-    return base::system_error(Code::startup, "interpreter `" + path + "`", errno);
-  }
-  const bool cacheable = !is_shim(path);
-  if (cacheable) {
-    if (auto answer = remembered_answer(path, file)) return *std::move(answer);
-  }
-  auto answer = ask_interpreter(path, base::Deadline::in(kProbeLimit));
-  if (answer && cacheable) remember_answer(path, file, *answer);
-  return answer;
-}
-
-// The Python behind an answer, unless pyhost cannot work with it.
-Result<Python> accept(const Answer& answer) {
-  if (answer.implementation != "cpython") {
-    return Error(Code::startup, "`" + answer.executable + "` is " + answer.implementation + " " +
-                                    answer.version +
-                                    "; pyhost needs CPython; choose one with --python");
-  }
-  if (answer.hex < kOldestHex) {
-    return Error(Code::startup, "`" + answer.executable + "` is CPython " + answer.version +
-                                    "; pyhost needs 3.9 or newer; choose one with --python");
-  }
-  Python python;
-  python.executable = answer.executable;
-  python.base_executable =
-      is_file(answer.base_executable) ? answer.base_executable : answer.executable;
-  python.version = answer.version;
-  python.hex = answer.hex;
-  python.tag = "cp" + std::to_string(answer.hex >> 24) + std::to_string((answer.hex >> 16) & 0xff) +
-               answer.abi_flags;
-  std::error_code ignored;
-  python.links_libpython = !answer.loaded_libpython.empty();
-  if (python.links_libpython && fs::exists(answer.loaded_libpython, ignored)) {
-    python.libpython = answer.loaded_libpython;
-    return python;
-  }
-  // Looked up each time and not remembered: packages with the library come and go.
-  const auto place =
-      std::find_if(answer.libpython_places.begin(), answer.libpython_places.end(),
-                   [&](const std::string& path) { return fs::exists(path, ignored); });
-  if (place != answer.libpython_places.end()) python.libpython = *place;
-  return python;
 }
 
 std::vector<std::string> path_folders() {
@@ -110,8 +33,9 @@ std::vector<std::string> path_folders() {
 std::vector<std::string> on_path(const std::string& name) {
   std::vector<std::string> found;
   for (const std::string& folder : path_folders()) {
-    std::string path = folder + "/" + name;
-    if (is_file(path)) found.push_back(std::move(path));
+    std::string path = folder;
+    path.append("/").append(name);
+    if (is_program(path)) found.push_back(std::move(path));
   }
   return found;
 }
@@ -194,7 +118,7 @@ std::vector<std::string> places_of_version(std::string_view version) {
   const std::string name = "python" + minor + (version.ends_with('t') ? "t" : "");
   std::vector<std::string> places = on_path(name);
   const auto add = [&](const std::string& path) {
-    if (is_file(path) && std::find(places.begin(), places.end(), path) == places.end()) {
+    if (is_program(path) && std::find(places.begin(), places.end(), path) == places.end()) {
       places.push_back(path);
     }
   };

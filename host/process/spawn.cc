@@ -10,6 +10,14 @@
 #include <cerrno>
 
 namespace pyhost::process {
+namespace {
+
+// A host started without 0, 1 or 2 has pipes at these numbers, which one dup2 would overwrite
+// before the next one reads it; and dup2 onto itself would keep CLOEXEC in older C libraries.
+// Copies at this number and above collide with no target.
+constexpr int kAboveTargets = 10;
+
+}  // namespace
 
 Spawn::Spawn() {
   posix_spawn_file_actions_init(&actions_);
@@ -30,9 +38,6 @@ Spawn::~Spawn() {
 }
 
 Result<void> Spawn::give(int from, int to) {
-  // A host started without 0, 1 or 2 has pipes at these numbers, which one dup2 would overwrite
-  // before the next one reads it; and dup2 onto itself would keep CLOEXEC in older C libraries.
-  constexpr int kAboveTargets = 10;
   base::UniqueFd lifted(fcntl(from, F_DUPFD_CLOEXEC, kAboveTargets));
   if (!lifted) {
     return base::system_error(Code::startup, "duplicating a descriptor for a new process", errno);

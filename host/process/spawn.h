@@ -20,6 +20,8 @@ class Spawn {
   Spawn();
   Spawn(const Spawn&) = delete;
   Spawn& operator=(const Spawn&) = delete;
+  Spawn(Spawn&&) = delete;
+  Spawn& operator=(Spawn&&) = delete;
   ~Spawn();
 
   // The new process has `from` as descriptor `to`. `from` stays the caller's.

@@ -97,6 +97,13 @@ class Watcher : public testing::Test {
     }
   }
 
+  // What comes next from the watcher. Waits for it, but not for ever.
+  Result<Received> next_message() {
+    pollfd watched{sockets_.ours.get(), POLLIN, 0};
+    poll(&watched, 1, base::Deadline::in(kPatience).left_ms());
+    return receive_control(sockets_.ours.get(), false);
+  }
+
   // The watcher takes its name when it is set up.
   void wait_until_it_watches() {
     const std::string name = "/proc/" + std::to_string(pid_of_['w']) + "/comm";
@@ -164,13 +171,13 @@ TEST_F(Watcher, ReportsHowTheZygoteEndedAndKillsTheRest) {
 
   base::send_signal(known_['z'].get(), SIGTERM);
 
-  auto received = receive_control(sockets_.ours.get(), true);
+  auto received = next_message();
   ASSERT_TRUE(received && received->message);
   EXPECT_EQ(received->message->header.kind, ControlKind::zygote_exited);
   EXPECT_EQ(received->message->header.pid, pid_of_['z']);
   EXPECT_EQ(describe_status(received->message->header.status), "was killed by SIGTERM");
   expect_gone("wzg", kSoon);
-  auto end = receive_control(sockets_.ours.get(), true);
+  auto end = next_message();
   EXPECT_TRUE(end && end->closed) << "it is the last message";
 }
 
@@ -178,7 +185,7 @@ TEST_F(Watcher, ReportsAZygoteThatEndedBeforeItLooked) {
   start([] { _exit(7); });
   meet("hw");
 
-  auto received = receive_control(sockets_.ours.get(), true);
+  auto received = next_message();
 
   ASSERT_TRUE(received && received->message);
   EXPECT_EQ(received->message->header.kind, ControlKind::zygote_exited);
@@ -211,7 +218,7 @@ TEST_F(Watcher, OutlivesTheSignalsOfATerminal) {
 
   base::send_signal(known_['z'].get(), SIGKILL);
 
-  auto received = receive_control(sockets_.ours.get(), true);
+  auto received = next_message();
   ASSERT_TRUE(received && received->message) << "the watcher is there to report it";
   EXPECT_EQ(received->message->header.kind, ControlKind::zygote_exited);
 }
@@ -254,7 +261,7 @@ TEST_F(Watcher, ReportsNoEndOfOrphansAsThatOfTheZygote) {
 
   base::send_signal(known_['z'].get(), SIGKILL);
 
-  auto received = receive_control(sockets_.ours.get(), true);
+  auto received = next_message();
   ASSERT_TRUE(received && received->message);
   EXPECT_EQ(received->message->header.pid, pid_of_['z']);
 }
