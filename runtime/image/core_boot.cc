@@ -36,13 +36,18 @@ void hide_boot_frame() {
 #endif
 }
 
-// The names the boot line left in `__main__`.
-void clean_main() {
-  PyObject* main = PyImport_AddModule("__main__");  // borrowed
-  if (main == nullptr) return PyErr_Clear();
+// A `__main__` without the names of the boot line. A new module, because the frame of the boot line
+// keeps the old one's names alive: at exit they would not be destroyed as they are under python.
+bool renew_main() {
+  PyObject* old = PyImport_AddModule("__main__");  // borrowed
+  const PyRef fresh = PyRef::steal(PyModule_New("__main__"));
+  if (old == nullptr || !fresh) return false;
+  PyObject* names = PyModule_GetDict(fresh.get());
+  if (PyDict_Update(names, PyModule_GetDict(old)) < 0) return false;
   for (const char* name : {"_imp", "sys", "s", "m"}) {
-    if (PyDict_DelItemString(PyModule_GetDict(main), name) < 0) PyErr_Clear();
+    if (PyDict_DelItemString(names, name) < 0) return false;
   }
+  return PyDict_SetItemString(PyImport_GetModuleDict(), "__main__", fresh.get()) == 0;
 }
 
 // Item `index` of sys.argv as UTF-8, surrogates kept as the bytes they stand for.
@@ -70,8 +75,7 @@ PyObject* boot_run(PyObject* argv) {
   target.arguments = PyRef::steal(PyList_GetSlice(argv, 7, PyList_GET_SIZE(argv)));
   if (!target.arguments) return nullptr;
   keep_run_options(std::move(options));
-  if (!worker::install_package_finder(packages)) return nullptr;
-  clean_main();
+  if (!worker::install_package_finder(packages) || !renew_main()) return nullptr;
   hide_boot_frame();
   run_target(target);
 }
@@ -79,8 +83,7 @@ PyObject* boot_run(PyObject* argv) {
 // sys.argv: -c CORE zygote FD
 PyObject* boot_zygote(PyObject* argv) {
   std::string control;
-  if (!argument(argv, 3, control)) return nullptr;
-  clean_main();
+  if (!argument(argv, 3, control) || !renew_main()) return nullptr;
   hide_boot_frame();
   worker::run_zygote(std::atoi(control.c_str()), false);
 }

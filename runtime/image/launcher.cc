@@ -58,21 +58,31 @@ std::string json_string(std::string_view text) {
   _exit(1);
 }
 
+// "CPython 3.11.2", as the loaded library says.
+std::string version_of(void* libpython) {
+  const auto version = reinterpret_cast<const char* (*)()>(dlsym(libpython, "Py_GetVersion"));
+  if (version == nullptr) return "no CPython";
+  const std::string_view text = version();
+  return "CPython " + std::string(text.substr(0, text.find(' ')));
+}
+
 // A function of the core, with libpython loaded before it. Null: `problem` says what was tried.
 //
 // Why RTLD_GLOBAL: extension modules are not linked to libpython; they find its symbols only in
 // the global scope. The core's own symbols stay local.
 void* core_function(const char* libpython, const char* core, const char* name,
                     std::string& problem) {
-  if (dlopen(libpython, RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+  void* python = dlopen(libpython, RTLD_NOW | RTLD_GLOBAL);
+  if (python == nullptr) {
     problem = std::string("cannot load libpython `") + libpython + "`: " + dlerror() +
               "; install it, or use --image executable";
     return nullptr;
   }
   void* handle = dlopen(core, RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
-    problem = std::string("cannot load the core `") + core + "` after libpython `" + libpython +
-              "`: " + dlerror() + "; rebuild pyhost for this Python";
+    const std::string reason = dlerror();  // before the next dlsym replaces it
+    problem = std::string("cannot load the core `") + core + "` into " + version_of(python) +
+              " (`" + libpython + "`): " + reason + "; rebuild pyhost for this Python";
     return nullptr;
   }
   void* function = dlsym(handle, name);
@@ -122,6 +132,8 @@ int run_zygote(const ZygoteArguments& arguments) {
   }
   syscall(SYS_close_range, keep + 1, ~0U, 0);
 
+  // Before there is a zygote: an orphan made earlier than this would not come to the watcher.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   const pid_t watcher = getpid();
   const pid_t zygote = fork();
   if (zygote < 0) fail_zygote(std::string("cannot fork the zygote: ") + std::strerror(errno));
