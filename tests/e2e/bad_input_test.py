@@ -204,7 +204,7 @@ class Lines(BadInput):
 
         self.assert_status(result, 1)
         records = [json.loads(text) for text in result.out.splitlines()]
-        self.assertEqual([(record["seq"], record["ok"]) for record in records], [(0, True), (1, False), (2, True)])
+        self.assertEqual([(record["seq"], record["ok"]) for record in records], [(1, True), (2, False), (3, True)])
         self.assertEqual(records[1]["error"]["kind"], "marshal", records[1])
         self.assert_says(result.err, *parts)
 

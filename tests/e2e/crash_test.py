@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import signal
 import threading
@@ -44,7 +45,7 @@ class Crashes(harness.E2E):
 
         self.assert_status(result, 10)
         records = self.records(result)
-        self.assertEqual([record["seq"] for record in records], list(range(100)))
+        self.assertEqual([record["seq"] for record in records], list(range(1, 101)))
         for x, record in enumerate(records):
             self.assertEqual(record["ok"], x % 10 != 7, record)
             if record["ok"]:
@@ -76,7 +77,7 @@ class Crashes(harness.E2E):
 
         self.assert_status(result, 1)
         records = self.records(result)
-        self.assertEqual([record["seq"] for record in records if not record["ok"]], [5])
+        self.assertEqual([record["seq"] for record in records if not record["ok"]], [6])
         self.assertEqual(records[5]["error"]["kind"], "timeout")
         self.assertLess(result.seconds, 10)
 
@@ -112,18 +113,18 @@ class Crashes(harness.E2E):
         thread.join()
 
         records = self.records(result)
-        self.assertEqual([record["seq"] for record in records], list(range(count)), f"seed {seed}")
+        self.assertEqual([record["seq"] for record in records], list(range(1, count + 1)), f"seed {seed}")
         failed = [record for record in records if not record["ok"]]
         self.assertGreater(len(killed), 5, f"seed {seed}")
         self.assertLessEqual(len(failed), len(killed), f"seed {seed}")
         self.assert_status(result, min(len(failed), 101))
         for record in records:
             if record["ok"]:
-                self.assertEqual(record["result"], record["seq"], f"seed {seed}")
+                self.assertEqual(record["result"], record["seq"] - 1, f"seed {seed}")
             else:
                 self.assertEqual(record["error"]["kind"], "crashed", f"seed {seed}")
 
-    def test_the_map_goes_on_or_ends_with_an_error_when_zygote_or_watcher_is_killed(self):
+    def test_the_map_goes_on_when_zygote_or_watcher_is_killed(self):
         for level, name in ((1, "zygote"), (0, "watcher")):
             with self.subTest(name):
                 process = self.start(harness.PYHOST, "map", f"{DEATHS}:sleep_ms", "-j", "2", "--records",
@@ -136,11 +137,13 @@ class Crashes(harness.E2E):
 
                 result = self.finish(process, timeout=30)
 
-                self.assertNotIn(result.status, (0, -signal.SIGKILL), result)
                 rest = self.records(result)
-                self.assertEqual([record["seq"] for record in rest], list(range(1, 1 + len(rest))))
-                for record in rest:
-                    self.assertTrue(record["ok"] or record["error"]["kind"] in ("crashed", "startup"), record)
+                self.assertEqual([record["seq"] for record in rest], list(range(2, 501)), result.err)
+                failed = [record for record in rest if not record["ok"]]
+                self.assert_status(result, len(failed))
+                self.assertLessEqual(len(failed), 2, "more than the items two workers had claimed")
+                for record in failed:
+                    self.assertEqual(record["error"]["kind"], "crashed")
                 self.assertNotEqual(result.err, "")
 
     def running_in(self, count):
@@ -201,13 +204,19 @@ class Signals(harness.E2E):
                 self.assertNotIn("Traceback", result.err)
                 self.assertLessEqual(len(result.err.splitlines()), 2, result)
 
+    def is_pending(self, pid, number):
+        """Whether a signal was sent to the process and not taken yet."""
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        pending = [line for line in status.splitlines() if line.startswith("ShdPnd:")][0]
+        return int(pending.split()[1], 16) >> (number - 1) & 1
+
     def test_the_second_signal_kills_what_runs(self):
         process = self.start(harness.PYHOST, "map", f"{DEATHS}:leave_children", "-j", "2", "--python", PYTHON)
         process.stdin.write(f'"{self.folder}"\n'.encode())
         process.stdin.flush()
         harness.wait_until(lambda: list(self.folder.glob("running-*")), 20, "a running call")
         process.send_signal(signal.SIGINT)
-        harness.wait_until(lambda: b"\n" in process.stderr.read1(), 10, "a line about the first signal")
+        harness.wait_until(lambda: not self.is_pending(process.pid, signal.SIGINT), 10, "the first signal's arrival")
         process.send_signal(signal.SIGINT)
 
         result = self.finish(process, timeout=10)
