@@ -92,6 +92,7 @@ Result<void> Engine::ready() {
 
 std::uint32_t Engine::define(wire::Codec codec, std::string definition, std::string name) {
   State& s = *state_;
+  if (s.is_copy()) return 0;
   std::string key = static_cast<char>('0' + static_cast<int>(codec)) + definition;
   const State::Lock lock(s.mutex);
   const auto [known, is_new] = s.function_numbers.try_emplace(
@@ -135,6 +136,7 @@ std::uint32_t Engine::cancel(const Ticket& ticket, std::optional<std::uint32_t> 
 
 std::uint32_t Engine::suggested_count(std::uint32_t function) const {
   const State& s = *state_;
+  if (s.is_copy()) return 1;
   const State::Lock lock(s.mutex);
   if (function >= s.functions.size()) return 1;
   const double seconds = s.functions[function].item_seconds;
@@ -282,6 +284,7 @@ void Engine::kill() {
 
 Stats Engine::stats() const {
   const State& s = *state_;
+  if (s.is_copy()) return {};
   const State::Lock lock(s.mutex);
   Stats stats = s.totals;
   stats.queued = s.queued;

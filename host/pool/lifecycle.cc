@@ -16,8 +16,10 @@
 namespace pyhost::pool {
 namespace {
 
-// Workers in a row that end before they are ready; more makes a hopeless set-up slow to say so.
+// Workers in a row that do not come to be ready. More makes a hopeless set-up slow to say so; a
+// pool that worked before waits longer, about five seconds, for a shortage to pass.
 constexpr int kMostStartFailures = 3;
+constexpr int kMostLaterFailures = 12;
 // How long to wait for the status of a dead worker. Longer delays the bad news when a zygote dies
 // with its workers; shorter risks an "ended" without a reason on a loaded machine.
 constexpr base::Duration kStatusPatience = std::chrono::milliseconds(500);
@@ -113,12 +115,12 @@ void Engine::State::on_spawn_failure(Worker& worker, Error error) {
   const bool others = std::any_of(workers.begin(), workers.end(), [](const Worker& other) {
     return other.state != WorkerState::absent;
   });
-  if (++start_failures < kMostStartFailures) return;
+  if (++start_failures < (any_ready ? kMostLaterFailures : kMostStartFailures)) return;
   error.message = "no worker can be started: " + error.message;
   error.code = Code::startup;
   if (!others) {
     fail_start(std::move(error));
-  } else if (start_failures == kMostStartFailures) {
+  } else if (start_failures == (any_ready ? kMostLaterFailures : kMostStartFailures)) {
     notice(error.message + "; going on with the workers there are");
   }
 }
@@ -223,15 +225,14 @@ Error Engine::State::crash_error(const Worker& worker, const Worker::Victim& vic
 }
 
 void Engine::State::bury(Worker& worker) {
-  const bool was_ready = worker.settled > 0 || any_ready;
-  const bool expected = stopping || !worker.victims.empty();
   for (const Worker::Victim& victim : worker.victims) {
     --in_flight;
     --victim.work->flights;
     fail(victim.work, victim.item, crash_error(worker, victim), worker.number);
   }
   if (!stopping) ++totals.crashes;
-  if (!expected && !was_ready && ++start_failures >= kMostStartFailures) {
+  const int most = any_ready ? kMostLaterFailures : kMostStartFailures;
+  if (!stopping && !worker.was_ready && ++start_failures >= most) {
     Error error(Code::startup,
                 "workers end before they are ready: worker " + std::to_string(worker.number) +
                     " (pid " + std::to_string(worker.pid) + ") " +

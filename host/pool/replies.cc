@@ -62,6 +62,7 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
     case wire::Kind::ready:
       if (worker.state == WorkerState::starting) {
         worker.become(WorkerState::ready);
+        worker.was_ready = true;
         any_ready = true;
         start_failures = 0;
         changed.notify_all();
@@ -96,7 +97,6 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
   worker.stuck = false;
   worker.fruitless_deaths = 0;
   zygote_deaths = 0;
-  ++worker.settled;
   --flight->outstanding;
   --worker.ahead;
   --in_flight;
@@ -180,6 +180,7 @@ void Engine::State::fail(const Ticket& work, std::uint32_t item, Error error, in
 
 void Engine::State::finish(Worker& worker, std::deque<InFlight>::iterator flight) {
   worker.wire->finish(flight->posted, flight->keep_block);
+  if (flight->posted.block != 0) arm(base::now() + kIdleTime);
   shared_bytes -= flight->posted.payload_bytes;
   --flight->work->flights;
   worker.in_flight.erase(flight);

@@ -92,7 +92,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   bool stopping = false;       // retiring or killing: no respawn
   bool finished = false;       // the supervisor is to end
   bool any_ready = false;      // some worker was ready once
-  int start_failures = 0;      // workers in a row that ended before they were ready
+  int start_failures = 0;      // workers in a row that did not come to be ready
   int zygote_deaths = 0;       // in a row, without an item settled in between
   int pollers = 0;             // threads that drain by themselves: no doorbell needed
   base::Moment armed{};        // when the timer fires; max: not armed
@@ -191,6 +191,9 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
 inline constexpr double kBatchSeconds = 1e-3;
 // Work a worker may have ahead of it. Below one batch it would run dry between replies.
 inline constexpr double kAheadSeconds = 2e-3;
+// A worker idle for this long gives the pages of its arena back. Shorter, and a loop of large calls
+// pays for fresh pages each time, which cost more than the copy.
+inline constexpr base::Duration kIdleTime = std::chrono::milliseconds(200);
 // An item that runs longer than this loses its followers to other workers.
 inline constexpr base::Duration kLongItem = std::chrono::milliseconds(3);
 

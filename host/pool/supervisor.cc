@@ -19,6 +19,10 @@ namespace {
 // would look at workers that merely wait for a CPU, longer keeps calls with one that is stopped.
 constexpr base::Duration kClaimPatience = std::chrono::milliseconds(50);
 
+// What an idle worker's arena keeps. Without any, the first large call after a pause pays for
+// pages.
+constexpr std::uint64_t kWarmBytes = 1 << 20;
+
 void clear_counter(int fd) {
   std::uint64_t count = 0;
   while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {
@@ -138,7 +142,10 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
     worker.stuck = worker.stopped();
     return worker.stuck ? now + kClaimPatience : never;
   }
-  if (worker.in_flight.empty()) return never;
+  if (worker.in_flight.empty()) {
+    worker.wire->trim(kWarmBytes);
+    return never;
+  }
   drain(worker);
   if (worker.in_flight.empty() || worker.state != WorkerState::ready) return never;
 

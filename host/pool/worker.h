@@ -90,7 +90,7 @@ struct Worker {
   base::Moment respawn_at{};  // absent: not before
   base::Moment started_at{};  // forking and later: when the fork was asked for
   int fruitless_deaths = 0;   // in a row, without an item settled in between
-  std::uint64_t settled = 0;  // items, by this process
+  bool was_ready = false;     // this process took calls
 
   // Dying.
   struct Victim {

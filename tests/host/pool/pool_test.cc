@@ -1,4 +1,6 @@
 // What an application sees of a pool.
+#include <sys/wait.h>
+
 #include <atomic>
 #include <chrono>
 #include <fstream>
@@ -80,6 +82,44 @@ TEST(Call, CarriesPayloadsMuchLargerThanTheRing) {
 
   EXPECT_EQ(pool.call<std::string>("text", 5'000'000).size(), 5'000'000u);
   EXPECT_EQ(pool.call<std::string>("echo", text), text);
+}
+
+long shared_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssShmem:")) return std::stol(line.substr(9));
+  }
+  return -1;
+}
+
+TEST(Memory, GoesBackAfterLargeCalls) {
+  Pool pool = start_pool({.workers = 1});
+  const std::string text(60'000'000, 'y');
+
+  EXPECT_EQ(pool.call<std::string>("echo", text).size(), text.size());
+
+  const auto limit = std::chrono::steady_clock::now() + 20s;
+  while (shared_kib() > 8 * 1024 && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::yield();
+  }
+  EXPECT_LT(shared_kib(), 8 * 1024);
+}
+
+TEST(Fork, LeavesTheCopyWithoutAPoolAndTheOriginalUnharmed) {
+  Pool pool = start_pool();
+  const int before = pool.call<int>("square", 3);
+
+  const pid_t copy = fork();
+  if (copy == 0) {
+    const bool refused = !pool.try_call<int>("square", 3).ok();
+    { const Pool dead = std::move(pool); }
+    _exit(refused ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(copy, &status, 0), copy);
+
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(pool.call<int>("square", 3), before);
 }
 
 TEST(PythonError, CarriesTypeMessageTracebackFramesAndCause) {
