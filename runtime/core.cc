@@ -5,9 +5,12 @@
 #include <image/core_image.h>
 #include <python/errors.h>
 #include <python/methods.h>
+#include <python/ref.h>
 #include <worker/worker.h>
 
 namespace {
+
+using pyhost::python::PyRef;
 
 PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
@@ -26,25 +29,23 @@ bool fill(PyObject* module) {
                              pyhost::driver::methods(), pyhost::image::methods()}) {
     if (PyModule_AddFunctions(module, table) < 0) return false;
   }
-  PyObject* marshal_error = pyhost::python::marshal_error();
-  if (marshal_error == nullptr) return false;
-  Py_INCREF(marshal_error);
-  if (PyModule_AddObject(module, "MarshalError", marshal_error) < 0) {
-    Py_DECREF(marshal_error);
+  PyRef marshal_error = PyRef::borrow(pyhost::python::marshal_error());
+  if (!marshal_error || PyModule_AddObject(module, "MarshalError", marshal_error.get()) < 0) {
     return false;
   }
+  [[maybe_unused]] PyObject* stolen = marshal_error.release();  // the module has it now
   return pyhost::driver::add_types(module);
 }
 
 }  // namespace
 
 // Single-phase on purpose: the libpython image makes the module without an import system around it.
-PyMODINIT_FUNC PyInit__pyhost_core() {
+PyMODINIT_FUNC PyInit__pyhost_core() {  // NOLINT: the name CPython looks for
   if (const std::string mismatch = pyhost::image::version_mismatch(); !mismatch.empty()) {
     PyErr_SetString(PyExc_ImportError, mismatch.c_str());
     return nullptr;
   }
-  PyObject* module = PyModule_Create(&definition);
-  if (module != nullptr && !fill(module)) Py_CLEAR(module);
-  return module;
+  PyRef module = PyRef::steal(PyModule_Create(&definition));
+  if (!module || !fill(module.get())) return nullptr;
+  return module.release();
 }

@@ -95,7 +95,8 @@ Result<WorkerEnd> WorkerEnd::attach(base::UniqueFd host_region, base::UniqueFd w
     return Error(Code::protocol, "the regions have " + std::to_string(*bytes) + " and " +
                                      std::to_string(*own_bytes) + " bytes; expected the same");
   }
-  auto host = base::Mapping::map(host_region.get(), *bytes, base::Access::read_only);
+  // Inherited: what a task forks must be able to read the arrays that are the task's arguments.
+  auto host = base::Mapping::map(host_region.get(), *bytes, base::Access::read_only, true);
   if (!host.ok()) return std::move(host).error();
   const auto* header = std::launder(reinterpret_cast<const HostHeader*>(host->data()));
   if (header->magic != kMagic || header->version != kVersion || header->region_bytes != *bytes) {

@@ -103,14 +103,16 @@ bool read_deadline(PyObject* timeout, base::Deadline& deadline) {
 }
 
 // Waits and decodes. False with an exception set, a timeout included.
-bool wait_decoded(Task* self, PyObject* const* args, Py_ssize_t count) {
-  if (count > 1) {
+bool wait_decoded(Task* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  const Py_ssize_t named = names != nullptr ? PyTuple_GET_SIZE(names) : 0;
+  if (count + named > 1 || (named == 1 && PyUnicode_CompareWithASCIIString(
+                                              PyTuple_GET_ITEM(names, 0), "timeout") != 0)) {
     PyErr_SetString(PyExc_TypeError, "expected at most one argument, `timeout`");
     return false;
   }
   if (!self->sink->settled()) {
     base::Deadline deadline = base::Deadline::never();
-    if (!read_deadline(count == 1 ? args[0] : nullptr, deadline)) return false;
+    if (!read_deadline(count + named == 1 ? args[0] : nullptr, deadline)) return false;
     // Kept by a copy: another thread may decode, and let the handle go, meanwhile.
     const std::shared_ptr<EngineHandle> handle = self->handle;
     bool timed_out = false;
@@ -128,17 +130,17 @@ PyObject* new_reference(PyObject* object) {
   return object;
 }
 
-PyObject* result(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+PyObject* result(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   Task* self = task(object);
-  if (!wait_decoded(self, args, count)) return nullptr;
+  if (!wait_decoded(self, args, count, names)) return nullptr;
   if (self->value != nullptr) return new_reference(self->value);
   raise(self->exception);
   return nullptr;
 }
 
-PyObject* exception(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+PyObject* exception(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   Task* self = task(object);
-  if (!wait_decoded(self, args, count)) return nullptr;
+  if (!wait_decoded(self, args, count, names)) return nullptr;
   if (self->cancelled) {
     raise(self->exception);
     return nullptr;
@@ -217,14 +219,16 @@ PyObject* refuse_new(PyTypeObject* type, PyObject*, PyObject*) {
   return nullptr;
 }
 
-// METH_FASTCALL functions have a type of their own; the cast through void* says it is meant.
-PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+// Functions of these flags have a type of their own; the cast through void* says it is meant.
+PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
 }
 
 PyMethodDef kMethods[] = {
-    {"result", fast(result), METH_FASTCALL, "result(timeout=None): the value, or raises"},
-    {"exception", fast(exception), METH_FASTCALL, "exception(timeout=None): or None"},
+    {"result", fast(result), METH_FASTCALL | METH_KEYWORDS,
+     "result(timeout=None): the value, or raises"},
+    {"exception", fast(exception), METH_FASTCALL | METH_KEYWORDS,
+     "exception(timeout=None): or None"},
     {"done", done, METH_NOARGS, "whether the outcome is known"},
     {"cancelled", cancelled, METH_NOARGS, "whether the call was cancelled before it ended"},
     {"_started", started, METH_NOARGS, "whether a cancel found the call running"},

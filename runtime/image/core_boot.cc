@@ -10,7 +10,7 @@
 #include <worker/packages.h>
 #include <worker/worker.h>
 
-extern "C" PyObject* PyInit__pyhost_core();
+extern "C" PyObject* PyInit__pyhost_core();  // NOLINT: the name CPython looks for
 
 namespace pyhost::image {
 namespace {

@@ -24,7 +24,7 @@ void dealloc(PyObject* self) {
   if (owner->kept) released().push_back(owner->block);
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
-  Py_DECREF(type);  // instances of heap types own a reference to it
+  PyRef::steal(reinterpret_cast<PyObject*>(type));  // instances of heap types hold their type
 }
 
 PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(dealloc)}, {0, nullptr}};

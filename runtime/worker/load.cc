@@ -101,11 +101,14 @@ class Plan {
   PyRef object_;
 };
 
+// What is kept of an error too long for one control message: of its message, and of the end of its
+// traceback. Both together stay far below the limit even when every character needs an escape.
+constexpr std::size_t kMessageBytes = 8192;
+constexpr Py_ssize_t kTracebackCharacters = 16384;
+
 // An error that fits into one control message: a longer one would be cut in the middle of its
 // JSON. Its message and the end of its traceback, which names the cause, are what is kept.
 std::string fitting_json(std::string json) {
-  constexpr std::size_t kMessage = 8 * 1024;
-  constexpr Py_ssize_t kTraceback = 32 * 1024;
   if (json.size() <= process::kMaxBody) return json;
   const PyRef error = python::json_decode(json);
   const auto text_of = [&](const char* key) {
@@ -115,12 +118,12 @@ std::string fitting_json(std::string json) {
   };
   const PyRef traceback = text_of("traceback");
   const Py_ssize_t length = PyUnicode_GET_LENGTH(traceback.get());
-  const PyRef end = PyRef::steal(
-      PyUnicode_Substring(traceback.get(), std::max<Py_ssize_t>(0, length - kTraceback), length));
+  const PyRef end = PyRef::steal(PyUnicode_Substring(
+      traceback.get(), std::max<Py_ssize_t>(0, length - kTracebackCharacters), length));
   std::string out = "{\"type\": ";
-  python::append_quoted(out, python::utf8_of(text_of("type").get(), kMessage));
+  python::append_quoted(out, python::utf8_of(text_of("type").get(), kMessageBytes));
   out += ", \"message\": ";
-  python::append_quoted(out, python::utf8_of(text_of("message").get(), kMessage));
+  python::append_quoted(out, python::utf8_of(text_of("message").get(), kMessageBytes));
   out += ", \"traceback\": ";
   python::append_quoted(out, end ? python::utf8_of(end.get()) : "");
   PyErr_Clear();

@@ -122,6 +122,7 @@ void Loop::run() {
         break;
     }
     wire_.passed(*incoming);
+    send_releases();
   }
 }
 

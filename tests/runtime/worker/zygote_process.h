@@ -169,6 +169,36 @@ inline std::string framed(const std::vector<std::string>& items) {
   return payload;
 }
 
+// A pickle item (host/wire/layout.md) that is one out-of-band buffer of zeros, framed as the only
+// item of a batch.
+inline std::string framed_buffer(std::uint64_t bytes_of_buffer) {
+  const std::string pickle("\x80\x05\x97.");  // protocol 5, next buffer, stop
+  std::string item(16, '\0');
+  const std::uint32_t buffers = 1;
+  const std::uint64_t pickle_bytes = pickle.size();
+  std::memcpy(item.data(), &buffers, sizeof buffers);
+  std::memcpy(item.data() + 8, &pickle_bytes, sizeof pickle_bytes);
+  item.append(reinterpret_cast<const char*>(&bytes_of_buffer), sizeof bytes_of_buffer);
+  item += pickle;
+  // Buffers are aligned in the payload, where the item stands behind its length.
+  while ((item.size() + sizeof(std::uint64_t)) % wire::kBlockAlign != 0) item += '\0';
+  item.append(bytes_of_buffer, '\0');
+  return framed({item});
+}
+
+// One call by name with one positional argument: a buffer of that size.
+inline Reply call_with_buffer(WorkerProcess& worker, std::uint32_t function, std::uint64_t size,
+                              wire::Posted& posted) {
+  const std::string payload = framed_buffer(size);
+  const wire::Call call{.function = function,
+                        .codec = Codec::pickle,
+                        .style = Style::value,
+                        .payload = bytes(payload)};
+  posted = *worker.wire.post(call).value_or_throw();
+  worker.wire.notify();
+  return ZygoteProcess::next_reply(worker);
+}
+
 // Tells the worker of a function by name; returns its number.
 inline std::uint32_t define(WorkerProcess& worker, const std::string& name) {
   const std::uint32_t number = ++worker.functions;
