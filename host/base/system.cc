@@ -59,6 +59,20 @@ int affinity_cpus() {
 
 }  // namespace
 
+// What a user can do about the limits that pools run into.
+static std::string_view remedy(int error_number) {
+  switch (error_number) {
+    case EMFILE:
+      return "; raise the limit of open descriptors with `ulimit -n`, or use fewer workers";
+    case ENOMEM:
+      return "; the machine or a limit (`ulimit -v`, a cgroup) leaves no memory for it";
+    case EAGAIN:
+      return "; raise the limit of processes with `ulimit -u`, or use fewer workers";
+    default:
+      return "";
+  }
+}
+
 Error system_error(Code code, std::string_view what, int error_number) {
   std::string message(what);
   const char* description = strerrordesc_np(error_number);
@@ -66,6 +80,7 @@ Error system_error(Code code, std::string_view what, int error_number) {
   message += ": ";
   message += description != nullptr ? description : "unknown error";
   message += " (" + (name != nullptr ? std::string(name) : std::to_string(error_number)) + ")";
+  message += remedy(error_number);
   return Error(code, std::move(message));
 }
 

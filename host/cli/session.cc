@@ -18,7 +18,7 @@ Result<std::unique_ptr<Session>> Session::start(const PoolOptions& options,
   if (!engine) return engine.error();
   std::unique_ptr<Session> session(new Session);
   session->engine_ = std::move(*engine);
-  session->function_ = session->engine_->define(wire::Codec::json, function);
+  session->function_ = session->engine_->define(wire::Codec::json, function, function);
   session->starter_ = std::thread([&bell, raw = session.get()] {
     raw->start_up_ = raw->engine_->ready();
     raw->started_.store(true, std::memory_order_release);

@@ -40,7 +40,9 @@ Spawn::~Spawn() {
 Result<void> Spawn::give(int from, int to) {
   base::UniqueFd lifted(fcntl(from, F_DUPFD_CLOEXEC, kAboveTargets));
   if (!lifted) {
-    return base::system_error(Code::startup, "duplicating a descriptor for a new process", errno);
+    // EINVAL: kAboveTargets is at or above the limit of descriptors.
+    return base::system_error(Code::startup, "duplicating a descriptor for a new process",
+                              errno == EINVAL ? EMFILE : errno);
   }
   posix_spawn_file_actions_adddup2(&actions_, lifted.get(), to);
   lifted_.push_back(std::move(lifted));
