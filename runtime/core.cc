@@ -34,6 +34,7 @@ bool fill(PyObject* module) {
     return false;
   }
   [[maybe_unused]] PyObject* stolen = marshal_error.release();  // the module has it now
+  pyhost::driver::set_zygote(pyhost::worker::run_zygote);
   return pyhost::driver::add_types(module);
 }
 

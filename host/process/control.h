@@ -29,8 +29,16 @@
 namespace pyhost::process {
 
 enum class ControlKind : std::uint32_t {
-  load = 1, fork, become, stop,
-  ready = 16, failed, forked, fork_failed, exited, zygote_exited,
+  load = 1,
+  fork,
+  become,
+  stop,
+  ready = 16,
+  failed,
+  forked,
+  fork_failed,
+  exited,
+  zygote_exited,
 };
 
 struct ControlHeader {

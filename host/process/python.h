@@ -12,12 +12,12 @@ namespace pyhost::process {
 
 // One CPython, as it described itself.
 struct Python {
-  std::string executable;       // sys.executable of the chosen interpreter (a venv's own)
-  std::string base_executable;  // sys._base_executable: where its standard library belongs
-  std::string version;          // "3.11.2"
-  std::uint32_t hex = 0;        // sys.hexversion
-  std::string tag;              // "cp311", with ABI flags, e.g. "cp313t"
-  std::string libpython;        // path of the shared library, empty when there is none
+  std::string executable;        // sys.executable of the chosen interpreter (a venv's own)
+  std::string base_executable;   // sys._base_executable: where its standard library belongs
+  std::string version;           // "3.11.2"
+  std::uint32_t hex = 0;         // sys.hexversion
+  std::string tag;               // "cp311", with ABI flags, e.g. "cp313t"
+  std::string libpython;         // path of the shared library, empty when there is none
   bool links_libpython = false;  // the executable itself is linked to it
 };
 

@@ -8,13 +8,13 @@
 // one copy whose locks, threads and random states have to be put right.
 #include <Python.h>
 #include <base/system.h>
+#include <driver/driver.h>
 #include <driver/snapshot.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-#include <worker/worker.h>
 
 #include <cerrno>
 #include <memory>
@@ -25,6 +25,8 @@ namespace pyhost::driver {
 namespace {
 
 using base::UniqueFd;
+
+RunZygote run_zygote = nullptr;  // set once, when the module is made
 
 // What stands in the buffers would be printed once by every copy.
 void flush_standard_streams() {
@@ -39,7 +41,8 @@ void flush_standard_streams() {
 [[noreturn]] void become_zygote(pid_t watcher, UniqueFd control) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != watcher) _exit(1);
   PyOS_AfterFork_Child();
-  worker::run_zygote(control.release(), true);
+  run_zygote(control.release(), true);
+  _exit(1);  // it does not return
 }
 
 // Descriptors of the driver that stay open here would keep its pipes and sockets from ending.
@@ -66,6 +69,10 @@ void close_all_but(int first, int second) {
 }
 
 }  // namespace
+
+void set_zygote(RunZygote run) {
+  run_zygote = run;
+}
 
 Result<process::Started> take_snapshot() {
   flush_standard_streams();

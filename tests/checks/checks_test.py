@@ -95,7 +95,7 @@ class SizesTest(Tree):
 
 class LineLengthTest(Tree):
     def test_refuses_long_lines_and_spaces_at_their_end(self):
-        path = self.write("a.py", "#" * 120 + "\n" + "#" * 121 + "\nx = 1 \n")
+        path = self.write("a.py", "#" * 140 + "\n" + "#" * 141 + "\nx = 1 \n")
         self.assertEqual([offence.split(":")[1] for offence in line_length.offences(path)], ["2", "3"])
 
 

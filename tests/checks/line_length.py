@@ -1,4 +1,4 @@
-"""Checks that no line of the given Python sources is longer than 120 characters, and that no
+"""Checks that no line of the given Python sources is longer than 140 characters, and that no
 line ends in a space.
 
 Usage: line_length.py FILE...      exit status 1 and one line per offence
@@ -6,7 +6,7 @@ Usage: line_length.py FILE...      exit status 1 and one line per offence
 
 import sys
 
-MAX_LINE = 120
+MAX_LINE = 140
 
 
 def offences(path):

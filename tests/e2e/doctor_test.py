@@ -12,7 +12,7 @@ class Doctor(harness.E2E):
 
         self.assert_status(result, 0)
         self.assertEqual(result.err, "")
-        self.assert_says(result.out, f"CPython 3.", PYTHON, "default worker count", "memfd_create", "open files",
+        self.assert_says(result.out, "CPython 3.", PYTHON, "default worker count", "memfd_create", "open files",
                          "image `executable`: started in", "image `libpython`: started in")
 
     def test_json_has_a_row_per_finding(self):

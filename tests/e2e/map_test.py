@@ -1,10 +1,7 @@
 """`pyhost map`: how lines become arguments and results become lines."""
 
 import json
-import os
 import signal
-import subprocess
-import unittest
 
 import harness
 from harness import PYHOST, PYTHON

@@ -1,7 +1,6 @@
 """`pyhost run`: the process becomes the interpreter, as `python3 SCRIPT` would be."""
 
 import signal
-import subprocess
 
 import harness
 from harness import PYHOST, PYTHON

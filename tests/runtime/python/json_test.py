@@ -166,7 +166,7 @@ class WhatPythonCallsJson(unittest.TestCase):
         self.assertEqual(dumps(Big(10**30)), b"1" + b"0" * 30)
 
     def test_keys_follow_python(self):
-        value = {1: "a", 1.5: "b", True: "c", False: "d", None: "e", "s": "f", 10**30: "g"}
+        value = {2: "a", 1.5: "b", True: "c", False: "d", None: "e", "s": "f", 10**30: "g"}
         self.assertEqual(dumps(value).decode(), json.dumps(value, separators=(",", ":")))
 
     def test_nan_and_infinity_only_when_allowed(self):
@@ -206,7 +206,8 @@ class Numpy(unittest.TestCase):
 
     def test_what_has_no_json_form_names_its_place(self):
         np = self.numpy
-        for value, name, place in ((np.array([1j]), "complex", r"\$\.v\[0\]"), (np.longdouble(1), r"numpy\.(longdouble|float128)", r"\$\.v"),
+        for value, name, place in ((np.array([1j]), "complex", r"\$\.v\[0\]"),
+                                   (np.longdouble(1), r"numpy\.(longdouble|float128)", r"\$\.v"),
                                    (np.array([np.nan]), "NaN", r"\$\.v\[0\]"), (np.datetime64("2020-01-01"), "datetime.date", r"\$\.v"),
                                    (np.dtype("f8"), r"numpy\.dtype", r"\$\.v; return a list")):
             with self.assertRaisesRegex(MarshalError, f"cannot send `{name}.*{place}"):
