@@ -216,8 +216,9 @@ bool Loop::call_function(const Incoming& incoming, std::span<const std::byte> it
     fail(reply, Status::raised, envelope.codec);
     return false;
   }
-  if (!result_.encode_result(envelope.codec, result.get())) return failed_to_cross();
-  return true;
+  const bool encoded = result_.encode_result(envelope.codec, result.get());
+  leave_if_forked();
+  return encoded || failed_to_cross();
 }
 
 // The pending exception becomes `error_payload_`.

@@ -72,6 +72,7 @@ class Zygote {
   UniqueFd control_;
   bool snapshot_;
   bool stopping_ = false;
+  struct sigaction scripts_sigchld_ = {};  // given back to workers
   Loaded loaded_;
   std::vector<Forked> workers_;
 };
@@ -99,7 +100,6 @@ void Zygote::wait() {
     const python::WithoutGil without_gil;
     poll(watched.data(), watched.size(), -1);
   }
-  if (PyErr_CheckSignals() < 0) PyErr_Clear();
 }
 
 void Zygote::receive() {
@@ -167,6 +167,10 @@ void Zygote::load(const std::string& plan) {
     }
   }
   freeze(!snapshot_);
+  // A handler of the script would collect, or ignore, the exit statuses of workers.
+  struct sigaction standard = {};
+  standard.sa_handler = SIG_DFL;
+  sigaction(SIGCHLD, &standard, &scripts_sigchld_);
   send({.kind = ControlKind::ready, .pid = getpid()}, ready_json(report, threads_that_stay()));
 }
 
@@ -211,6 +215,7 @@ void Zygote::become(ControlMessage message) {
 void Zygote::live_as_worker(ControlMessage message) {
   control_.reset();
   workers_.clear();
+  sigaction(SIGCHLD, &scripts_sigchld_, nullptr);
   const int number = message.header.worker;
   Result<wire::WorkerEnd> wire = take_identity(number, message, snapshot_);
   if (!wire.ok()) {

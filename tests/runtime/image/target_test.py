@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import unittest
 import zipfile
@@ -34,11 +35,11 @@ traceback.print_stack()
 
 
 def libpython():
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"):
-        path = pathlib.Path(folder) / ("libpython%d.%d.so.1.0" % sys.version_info[:2])
-        if path.exists():
-            return str(path)
-    return None
+    """The shared library of the Python that runs the tests, or None: some have it in the binary alone."""
+    name = "libpython%d.%d.so.1.0" % sys.version_info[:2]
+    folders = [sysconfig.get_config_var("LIBDIR"), f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"]
+    found = [f"{folder}/{name}" for folder in folders if os.path.exists(f"{folder}/{name}")]
+    return found[0] if found else None
 
 
 def boot_line():

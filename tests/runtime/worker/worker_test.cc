@@ -265,6 +265,24 @@ TEST(Streams, OfAScriptThatReplacedStdoutStayItsOwn) {
   EXPECT_EQ(call(worker, "collect", "1").payload, R"("1\n")");
 }
 
+TEST(Zygote, ReportsStatusesEvenWhenTheScriptIgnoresItsChildren) {
+  Scripts scripts;
+  ZygoteProcess zygote;
+  const std::string script =
+      scripts.add("ignores.py",
+                  "import os, signal\n"
+                  "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+                  "def vanish(status): os._exit(status)\n"
+                  "def ignored(_): return signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN\n");
+  ASSERT_EQ(zygote.load_script(script).header.kind, ControlKind::ready);
+  WorkerProcess worker = zygote.start_worker();
+
+  EXPECT_EQ(call(worker, "ignored", "0").payload, "true");
+  (void)post(worker, define(worker, "vanish"), {"6"});
+
+  EXPECT_EQ(WEXITSTATUS(zygote.next().header.status), 6);
+}
+
 TEST(Zygote, EndsOnceItIsToldToStopAndItsWorkersAreGone) {
   Scripts scripts;
   ZygoteProcess zygote;
