@@ -6,6 +6,7 @@
 #include <driver/unlocked.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,17 +79,26 @@ std::shared_ptr<pool::Engine> EngineHandle::engine() const {
   return engine_;
 }
 
+// A signal that arrives between the interpreter's last look and the system call that sleeps sets
+// Python's flag, and wakes nobody. So sleep in slices, longer and longer.
 bool EngineHandle::wait(pool::Event& event, base::Deadline deadline, bool& timed_out) const {
+  constexpr base::Duration kFirstSlice = std::chrono::milliseconds(20);
+  constexpr base::Duration kLongestSlice = std::chrono::milliseconds(200);
+  base::Duration slice = kFirstSlice;
   timed_out = false;
   while (!event.is_set()) {
     const std::shared_ptr<pool::Engine> alive = engine();
-    if (!alive) return event.is_set() ? (PyErr_Clear(), true) : false;
-    const pool::Wait how = without_gil([&] { return alive->wait(event, deadline); });
-    if (how == pool::Wait::timed_out) {
+    if (!alive) return false;
+    const base::Duration left = deadline.left();
+    const base::Deadline look = left > slice ? base::Deadline::in(slice) : deadline;
+    const pool::Wait how = without_gil([&] { return alive->wait(event, look); });
+    if (how == pool::Wait::set) return true;
+    if (PyErr_CheckSignals() != 0) return false;
+    if (deadline.passed() && !event.is_set()) {
       timed_out = true;
       return true;
     }
-    if (how == pool::Wait::interrupted && PyErr_CheckSignals() != 0) return false;
+    slice = std::min(2 * slice, kLongestSlice);
   }
   return true;
 }
@@ -106,7 +116,8 @@ void EngineHandle::start_drain() {
 bool EngineHandle::wait_drained() {
   while (usable() && drainer_.joinable() && drained_.load() == 0) {
     without_gil([this] {
-      base::futex_wait(drained_, 0, base::Deadline::never(), base::Sharing::one_process);
+      const auto look = base::Deadline::in(std::chrono::milliseconds(200));  // see `wait`
+      base::futex_wait(drained_, 0, look, base::Sharing::one_process);
     });
     if (PyErr_CheckSignals() != 0) return false;
   }

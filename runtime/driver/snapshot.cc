@@ -56,7 +56,7 @@ void close_all_but(int first, int second) {
 }
 
 [[noreturn]] void become_watcher(UniqueFd control, UniqueFd host) {
-  setpgid(0, 0);  // a terminal's Ctrl-C is for the driver alone
+  setpgid(0, 0);                     // a terminal's Ctrl-C is for the driver alone
   prctl(PR_SET_CHILD_SUBREAPER, 1);  // before there is anything below that could lose its parent
   const pid_t watcher = getpid();
   const pid_t zygote = fork();

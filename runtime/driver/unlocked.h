@@ -24,9 +24,10 @@ inline bool interpreter_is_ending() {
 // thread of the user that waited for a result) sleeps here until the process is gone instead.
 template <class Function>
 auto without_gil(Function function) {
+  const bool ends_it = interpreter_is_ending();  // and holds the GIL: the thread that ends it
   PyThreadState* thread = PyEval_SaveThread();
-  const auto take_back = [thread] {
-    while (interpreter_is_ending()) pause();
+  const auto take_back = [thread, ends_it] {
+    while (!ends_it && interpreter_is_ending()) pause();
     PyEval_RestoreThread(thread);
   };
   if constexpr (std::is_void_v<decltype(function())>) {

@@ -39,9 +39,10 @@ _classes_by_value = weakref.WeakSet()
 
 
 def _set_class_state(cls, state):
-    setter, state = state
+    setter, state, qualname = state
     if cls not in _classes_by_value:
         setter(cls, state)
+        cls.__qualname__ = qualname  # not all versions of cloudpickle keep it
         _classes_by_value.add(cls)
     return cls
 
@@ -95,7 +96,7 @@ def _guard_class(thing, reduced):
         return reduced
     _classes_by_value.add(thing)
     make, arguments, state, items, pairs, setter = reduced
-    return make, arguments, (setter, state), items, pairs, _set_class_state
+    return make, arguments, (setter, state, thing.__qualname__), items, pairs, _set_class_state
 
 
 def _by_value(thing, buffer_callback, knows, to_driver):

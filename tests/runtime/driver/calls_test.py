@@ -1,0 +1,238 @@
+"""What goes to workers and comes back: arguments, results, exceptions, maps."""
+
+import itertools
+import threading
+import unittest
+
+from driver_case import WithExecutor, for_each_start, pyhost
+
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+    def __eq__(self, other):
+        return type(other) is Point and other.x == self.x
+
+    def moved(self, by):
+        return Point(self.x + by)
+
+
+class Custom(Exception):
+    pass
+
+
+class NeedsTwo(Exception):
+    def __init__(self, first, second):
+        super().__init__(first)
+        self.second = second
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("inside __str__")
+
+
+def echo(value):
+    return value
+
+
+def keywords(*args, **kwargs):
+    return args, kwargs
+
+
+def throw(exception_type, *args):
+    raise exception_type(*args)
+
+
+def throw_from():
+    try:
+        raise KeyError("inner")
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+def unpicklable_result():
+    return {"lock": threading.Lock()}
+
+
+@for_each_start
+class Calls(WithExecutor):
+    def test_arguments_and_results_cross(self):
+        for value in (None, True, 7, -2**80, 1.5, "text", "\u20ac", b"bytes", (1, [2, {"three": 3}]), {1, 2}, Point(4)):
+            self.assertEqual(self.call(echo, value), value)
+
+    def test_positional_and_keyword_arguments_arrive_as_given(self):
+        future = self.executor.submit(keywords, 1, 2, timeout=3, fn=4, self=5)
+        self.assertEqual(future.result(timeout=30), ((1, 2), {"timeout": 3, "fn": 4, "self": 5}))
+
+    def test_instances_of_classes_of_main_come_back_as_that_class(self):
+        moved = self.call(Point(1).moved, 2)
+
+        self.assertIs(type(moved), Point)
+        self.assertEqual(moved.x, 3)
+
+    def test_builtins_and_classes_can_be_called(self):
+        self.assertEqual(self.call(len, "four"), 4)
+        self.assertEqual(self.call(Point, 5), Point(5))
+        self.assertEqual(self.call("a,b".split, ","), ["a", "b"])
+
+    def test_what_is_not_callable_is_refused_at_once(self):
+        with self.assertRaisesRegex(TypeError, "not callable"):
+            self.executor.submit(7)
+
+    @unittest.skipIf(numpy is None, "no numpy")
+    def test_arrays_cross_with_their_content(self):
+        for count in (0, 10, 3_000_000):
+            array = numpy.arange(count, dtype="f8")
+            self.assertTrue(numpy.array_equal(self.call(echo, array), array))
+            both = self.call(echo, {"a": array, "b": [array, array[::2]]})
+            self.assertTrue(numpy.array_equal(both["b"][1], array[::2]))
+
+    @unittest.skipIf(numpy is None, "no numpy")
+    def test_an_argument_is_fixed_when_submit_returns(self):
+        array = numpy.zeros(1_000_000)
+        future = self.executor.submit(echo, array)
+        array[:] = 1
+
+        self.assertEqual(future.result(timeout=30).sum(), 0)
+
+    def test_large_values_cross(self):
+        value = ["x" * 1000] * 1000 + [bytes(5_000_000)]
+        self.assertEqual(self.call(echo, value), value)
+
+
+@for_each_start
+class Exceptions(WithExecutor):
+    def raised(self, function, *args):
+        return self.executor.submit(function, *args).exception(timeout=30)
+
+    def test_an_exception_arrives_as_itself_with_the_remote_traceback_chained(self):
+        error = self.raised(throw, ValueError, "no such", 3)
+
+        self.assertIs(type(error), ValueError)
+        self.assertEqual(error.args, ("no such", 3))
+        self.assert_says(str(error.__cause__), "Traceback (most recent call last)", "in throw", "ValueError: ")
+
+    def test_an_exception_class_of_main_arrives_as_that_class(self):
+        self.assertIs(type(self.raised(throw, Custom, 1)), Custom)
+
+    def test_causes_are_in_the_remote_traceback(self):
+        self.assert_says(str(self.raised(throw_from).__cause__), "KeyError: 'inner'", "direct cause", "ValueError: outer")
+
+    def test_an_exception_that_cannot_be_rebuilt_arrives_described(self):
+        error = self.raised(throw, NeedsTwo, 1, 2)
+
+        self.assertIs(type(error), pyhost.RemoteError)
+        self.assertTrue(error.type_name.endswith("NeedsTwo"))
+        self.assertEqual(error.message, "1")
+        self.assertEqual(error.frames[-1]["function"], "throw")
+        self.assert_says(error.traceback, "NeedsTwo")
+
+    def test_an_exception_whose_str_raises_arrives(self):
+        self.assertIs(type(self.raised(throw, Unprintable)), Unprintable)
+
+    def test_exits_and_interrupts_of_a_task_are_its_outcome(self):
+        self.assertEqual(self.raised(throw, SystemExit, 3).code, 3)
+        self.assertIs(type(self.raised(throw, KeyboardInterrupt)), KeyboardInterrupt)
+
+    def test_an_argument_that_cannot_be_sent_fails_that_call_and_names_its_place(self):
+        error = self.raised(echo, {"a": [1, threading.Lock()]})
+
+        self.assertIs(type(error), pyhost.MarshalError)
+        self.assert_says(str(error), "`lock`", "$[0]['a'][1]")
+        self.assertEqual(self.call(echo, 1), 1)
+
+    def test_a_result_that_cannot_be_sent_fails_that_call_and_names_its_place(self):
+        error = self.raised(unpicklable_result)
+
+        self.assertIs(type(error), pyhost.MarshalError)
+        self.assert_says(str(error), "`lock`", "['lock']")
+        self.assertEqual(self.call(echo, 1), 1)
+
+
+@for_each_start
+class Maps(WithExecutor):
+    def test_results_come_in_the_order_of_the_input(self):
+        self.assertEqual(list(self.executor.map(echo, range(5000))), list(range(5000)))
+
+    def test_several_inputs_end_with_the_shortest(self):
+        self.assertEqual(list(self.executor.map(pow, [2, 3, 4], itertools.repeat(2))), [4, 9, 16])
+
+    def test_no_input_gives_no_results(self):
+        self.assertEqual(list(self.executor.map(echo, [])), [])
+
+    def test_chunk_sizes_do_not_change_the_results(self):
+        for size in (1, 7, 1000):
+            self.assertEqual(list(self.executor.map(echo, range(100), chunksize=size)), list(range(100)))
+
+    def test_an_endless_input_is_read_lazily(self):
+        pulled = itertools.count()
+        results = self.executor.map(echo, pulled, buffersize=50)
+
+        self.assertEqual(list(itertools.islice(results, 10)), list(range(10)))
+        self.assertLessEqual(next(pulled), 61)
+        results.close()
+
+    def test_a_reader_that_stops_holds_the_input_back(self):
+        pulled = itertools.count()
+        results = self.executor.map(echo, pulled)
+        next(results)
+        first = next(pulled)
+
+        self.assertEqual(self.call(echo, 1), 1)
+
+        self.assertEqual(next(pulled), first + 1)
+        results.close()
+
+    def test_an_exception_comes_at_its_place_and_ends_the_map(self):
+        results = self.executor.map(lambda x: 1 // (x - 3), range(10))
+
+        self.assertEqual([next(results), next(results), next(results)], [-1, -1, -1])
+        self.assertRaises(ZeroDivisionError, next, results)
+        self.assertRaises(StopIteration, next, results)
+
+    def test_an_exception_of_the_input_comes_behind_the_results_before_it(self):
+        def inputs():
+            yield 1
+            yield 2
+            raise LookupError("input is broken")
+
+        results = self.executor.map(echo, inputs())
+
+        self.assertEqual([next(results), next(results)], [1, 2])
+        self.assertRaisesRegex(LookupError, "input is broken", next, results)
+
+    def test_an_item_that_cannot_be_sent_comes_behind_the_results_before_it(self):
+        results = self.executor.map(echo, [1, threading.Lock(), 3])
+
+        self.assertEqual(next(results), 1)
+        self.assertRaises(pyhost.MarshalError, next, results)
+
+    @unittest.skipIf(numpy is None, "no numpy")
+    def test_arrays_and_small_items_mix(self):
+        items = [1, numpy.ones(100_000), 2, 3, numpy.ones(200_000), numpy.ones(1)]
+        results = list(self.executor.map(numpy.sum, items))
+
+        self.assertEqual(results, [1, 100_000, 2, 3, 200_000, 1])
+
+    def test_shutdown_runs_a_map_that_nobody_reads(self):
+        path = self.folder / "lines"
+        self.executor.map(append_line, [str(path)] * 5000, range(5000))
+        self.executor.shutdown()
+
+        self.assertEqual(len(path.read_text().splitlines()), 5000)
+
+
+def append_line(path, number):
+    with open(path, "a") as file:
+        file.write(f"{number}\n")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,149 @@
+"""Functions of the script itself: how they reach workers, and that what changed is seen."""
+
+import functools
+import os
+import unittest
+
+from driver_case import WithExecutor, for_each_start, pyhost
+
+FACTOR = 2
+
+
+def scaled(value):
+    return value * FACTOR
+
+
+def scaled_twice(value):
+    return scaled(scaled(value))
+
+
+def rebound(value):
+    return "first", value
+
+
+class Counter:
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self):
+        return self.count
+
+
+class Shape:
+    def area(self):
+        return 1
+
+
+def area_of(shape_type):
+    return shape_type().area()
+
+
+def remember(folder):
+    with open(os.path.join(folder, str(os.getpid())), "a") as file:
+        file.write("x")
+
+
+def fail_to_start():
+    raise OSError("no licence")
+
+
+@for_each_start
+class Functions(WithExecutor):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(globals().update, FACTOR=FACTOR, rebound=rebound, Shape=Shape)
+
+    def test_functions_of_the_script_need_no_guard(self):
+        self.assertEqual(self.call(scaled, 21), 42)
+
+    def test_lambdas_and_closures_cross(self):
+        outer = 10
+
+        def inner(value):
+            return value + outer
+
+        self.assertEqual(self.call(lambda: "lambda"), "lambda")
+        self.assertEqual([self.call(inner, i) for i in range(3)], [10, 11, 12])
+        self.assertEqual(list(self.executor.map(lambda x: x + outer, range(3))), [10, 11, 12])
+
+    def test_a_closure_whose_variable_changed_is_sent_again(self):
+        outer = 1
+
+        def inner():
+            return outer
+
+        self.assertEqual([self.call(inner), self.call(inner)], [1, 1])
+        outer = 2
+        self.assertEqual([self.call(inner), self.call(inner)], [2, 2])
+
+    def test_a_rebound_global_is_seen_by_the_next_call(self):
+        global FACTOR
+        self.assertEqual(self.call(scaled, 1), 2)
+        FACTOR = 5
+        self.assertEqual(self.call(scaled, 1), 5)
+        self.assertEqual(self.call(scaled_twice, 1), 25)
+        FACTOR = 2
+        self.assertEqual(self.call(scaled_twice, 1), 4)
+
+    def test_a_rebound_function_is_seen_by_the_next_call(self):
+        self.assertEqual(self.call(rebound, 1), ("first", 1))
+        globals()["rebound"] = lambda value: ("second", value)
+        self.assertEqual(self.call(rebound, 1), ("second", 1))
+
+    def test_a_function_that_appeared_after_the_workers_started_is_found(self):
+        self.call(scaled, 1)
+        exec("def appeared(value):\n    return value * FACTOR * 100", globals())
+        self.assertEqual(self.call(globals()["appeared"], 1), 200)
+
+    def test_a_class_that_was_rebound_is_seen(self):
+        self.assertEqual(self.call(area_of, Shape), 1)
+
+        class Shape2:
+            def area(self):
+                return 2
+
+        Shape2.__qualname__ = "Shape"
+        globals()["Shape"] = Shape2
+        self.assertEqual(self.call(area_of, Shape2), 2)
+
+    def test_sending_a_class_by_value_does_not_change_it(self):
+        class Local:
+            def method(self):
+                return 1
+
+        before = Local.method
+        self.assertIs(type(self.call(lambda x: x, Local())), Local)
+        self.assertIs(Local.method, before)
+
+    def test_state_of_callables_is_that_of_the_moment_of_the_call(self):
+        counter = Counter()
+        seen = []
+        for counter.count in range(3):
+            seen.append(self.call(counter))
+        self.assertEqual(seen, [0, 1, 2])
+
+    def test_partials_and_bound_methods_cross(self):
+        self.assertEqual(self.call(functools.partial(pow, 2), 5), 32)
+        self.assertEqual(list(self.executor.map(functools.partial(pow, 2), range(4))), [1, 2, 4, 8])
+
+    def test_many_lambdas_are_not_kept(self):
+        futures = [self.executor.submit(lambda i=i: i) for i in range(300)]
+        self.assertEqual([future.result(timeout=30) for future in futures], list(range(300)))
+        del futures
+
+        self.assertLess(len(self.executor._pool._functions._known), 20)
+
+    def test_the_initializer_runs_once_per_worker(self):
+        with pyhost.Executor(2, None, remember, (str(self.folder),), start=self.start_method) as executor:
+            list(executor.map(scaled, range(1000)))
+
+        for path in self.folder.iterdir():
+            self.assertEqual(path.read_text(), "x")
+
+    def test_an_initializer_that_raises_fails_the_tasks(self):
+        with pyhost.Executor(1, initializer=fail_to_start, start=self.start_method) as executor:
+            self.assertRaisesRegex(pyhost.StartupError, "no licence", executor.submit(scaled, 1).result)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

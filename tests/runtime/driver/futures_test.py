@@ -1,0 +1,141 @@
+"""Futures are those of concurrent.futures for everybody who takes one."""
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+import unittest
+
+from driver_case import WithExecutor, for_each_start, pyhost
+
+
+def echo(value):
+    return value
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def fail():
+    raise LookupError("gone")
+
+
+def sum_nested(count):
+    return sum(pyhost.map(echo, range(count)))
+
+
+@for_each_start
+class Futures(WithExecutor):
+    def test_they_are_futures_of_the_standard_library(self):
+        future = self.executor.submit(echo, 1)
+
+        self.assertIsInstance(future, concurrent.futures.Future)
+        self.assertEqual(future.result(timeout=30), 1)
+        self.assertTrue(future.done())
+        self.assertIsNone(future.exception())
+        self.assertIn("finished", repr(future))
+
+    def test_a_result_that_is_late_is_a_timeout(self):
+        future = self.executor.submit(sleep, 0.3)
+
+        self.assertRaises(concurrent.futures.TimeoutError, future.result, 0.01)
+        self.assertFalse(future.done())
+        self.assertEqual(future.result(timeout=30), 0.3)
+
+    def test_wait_and_as_completed_accept_them(self):
+        futures = [self.executor.submit(echo, i) for i in range(50)] + [self.executor.submit(fail)]
+
+        done, left = concurrent.futures.wait(futures, timeout=30)
+        self.assertEqual((len(done), len(left)), (51, 0))
+        slow, fast = self.executor.submit(sleep, 0.5), self.executor.submit(echo, 1)
+        self.assertIs(next(concurrent.futures.as_completed([slow, fast], timeout=30)), fast)
+        first, _ = concurrent.futures.wait([slow, fast], timeout=30, return_when=concurrent.futures.FIRST_COMPLETED)
+        self.assertIn(fast, first)
+
+    def test_wait_sees_cancelled_ones(self):
+        blockers = [self.executor.submit(sleep, 0.5) for _ in range(2)]
+        queued = self.executor.submit(echo, 1)
+        waiter = threading.Thread(target=concurrent.futures.wait, args=([queued], 30))
+        waiter.start()
+        queued.cancel()
+        waiter.join(20)
+
+        self.assertFalse(waiter.is_alive())
+        concurrent.futures.wait(blockers)
+
+    def test_callbacks_are_called_once_before_or_after(self):
+        called, event = [], threading.Event()
+        future = self.executor.submit(sleep, 0.05)
+        future.add_done_callback(called.append)
+        future.add_done_callback(lambda _: event.set())
+
+        self.assertTrue(event.wait(30))
+        future.add_done_callback(called.append)
+        self.assertEqual(called, [future, future])
+
+    def test_a_callback_may_submit_and_wait(self):
+        results, event = [], threading.Event()
+
+        def follow(future):
+            results.append(self.executor.submit(echo, future.result() + 1).result(timeout=30))
+            event.set()
+
+        self.executor.submit(echo, 1).add_done_callback(follow)
+
+        self.assertTrue(event.wait(30))
+        self.assertEqual(results, [2])
+
+    def test_asyncio_awaits_them(self):
+        async def main():
+            wrapped = [asyncio.wrap_future(self.executor.submit(echo, i)) for i in range(20)]
+            loop = asyncio.get_running_loop()
+            return await asyncio.gather(*wrapped, loop.run_in_executor(self.executor, echo, 20))
+
+        self.assertEqual(asyncio.run(main()), list(range(21)))
+
+    def test_many_threads_submit_and_wait(self):
+        failures = []
+
+        def work(start):
+            for i in range(start, start + 100):
+                if self.executor.submit(echo, i).result(timeout=60) != i:
+                    failures.append(i)
+
+        threads = [threading.Thread(target=work, args=(n * 100,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+
+        self.assertEqual(failures, [])
+        self.assertFalse(any(thread.is_alive() for thread in threads))
+
+    def test_many_threads_wait_for_the_same_result(self):
+        future = self.executor.submit(sleep, 0.1)
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(future.result(30))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+
+        self.assertEqual(results, [0.1] * 8)
+
+    def test_an_exception_is_the_same_object_each_time(self):
+        future = self.executor.submit(fail)
+
+        self.assertIs(future.exception(timeout=30), future.exception())
+        self.assertRaises(LookupError, future.result)
+
+    def test_a_task_may_use_a_pool_of_its_own(self):
+        self.assertEqual(self.call(sum_nested, 100), 4950)
+
+    def test_a_task_knows_its_worker(self):
+        self.assertIsNone(pyhost.current_worker())
+        self.assertIn(self.call(pyhost.current_worker).id, (0, 1))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

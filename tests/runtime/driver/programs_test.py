@@ -1,0 +1,188 @@
+"""Whole programs: how they end, what they leave, what interrupts them."""
+
+import signal
+import unittest
+
+from driver_case import DriverCase, PACKAGES
+
+
+class Endings(DriverCase):
+    def test_a_program_without_guard_or_shutdown_leaves_nothing(self):
+        outcome = self.run_python("""
+import pyhost
+def square(x): return x * x
+print(sum(pyhost.map(square, range(100))), pyhost.submit(square, 5).result())
+executor = pyhost.Executor(2)
+executor.submit(print, "printed by a worker at the end")
+""")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assert_says(outcome.out, "328350 25", "printed by a worker at the end")
+
+    def test_zygotes_do_not_run_the_script(self):
+        outcome = self.run_python("""
+import pyhost
+print("loaded")
+def square(x): return x * x
+with pyhost.Executor(2, start="zygote") as executor:
+    print(list(executor.map(square, range(4))))
+""")
+        self.assertEqual(outcome.out, "loaded\n[0, 1, 4, 9]\n")
+
+    def test_an_uncaught_exception_ends_the_program_as_ever(self):
+        outcome = self.run_python("""
+import pyhost
+def fail(): raise LookupError("gone")
+pyhost.submit(fail).result()
+""")
+        self.assertEqual(outcome.status, 1)
+        self.assert_says(outcome.err, '"""\nTraceback', "in fail", "direct cause", "LookupError: gone")
+
+    def test_a_killed_program_leaves_nothing(self):
+        for start in ("fork", "zygote"):
+            process = self.start_python(f"""
+import os, subprocess, sys, time, pyhost
+def stuck():
+    subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    print("started", flush=True)
+    time.sleep(1000)
+executor = pyhost.Executor(2, start="{start}")
+executor.submit(stuck)
+time.sleep(1000)
+""")
+            self.assertEqual(process.stdout.readline(), b"started\n")
+            process.kill()
+            process.wait()
+            self.assertEqual(self.wait_for_no_descendants(2), {})
+            self.close(process)
+
+    def test_daemon_threads_that_wait_do_not_disturb_the_end(self):
+        outcome = self.run_python("""
+import threading, time, pyhost
+executor = pyhost.Executor(1)
+future = executor.submit(time.sleep, 0.3)
+threading.Thread(target=future.result, daemon=True).start()
+""")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+
+
+class Interrupts(DriverCase):
+    def interrupt(self, text):
+        process = self.start_python(text)
+        self.assertEqual(process.stdout.readline(), b"waiting\n")
+        process.send_signal(signal.SIGINT)
+        return self.finish(process, timeout=20)
+
+    def test_ctrl_c_ends_a_wait_for_a_result(self):
+        outcome = self.interrupt("""
+import time, pyhost
+def stuck(): time.sleep(1000)
+future = pyhost.submit(stuck)
+print("waiting")
+future.result()
+""")
+        self.assertEqual(outcome.status, -signal.SIGINT)
+        self.assertEqual(outcome.err.count("Traceback"), 1)
+        self.assertLess(outcome.seconds, 10)
+
+    def test_ctrl_c_ends_a_map_within_an_executor(self):
+        outcome = self.interrupt("""
+import time, pyhost
+def stuck(x): time.sleep(1000)
+with pyhost.Executor(2) as executor:
+    results = executor.map(stuck, range(100))
+    print("waiting")
+    next(results)
+""")
+        self.assertEqual(outcome.status, -signal.SIGINT)
+        self.assertEqual(outcome.err.count("Traceback"), 1)
+
+    def test_a_caught_ctrl_c_leaves_the_pool_usable(self):
+        outcome = self.interrupt("""
+import time, pyhost
+def stuck(): time.sleep(1000)
+executor = pyhost.Executor(1)
+future = executor.submit(stuck)
+print("waiting")
+try:
+    future.result()
+except KeyboardInterrupt:
+    future.cancel(force=True)
+print(executor.submit(pow, 2, 5).result())
+""")
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "32\n", ""))
+
+
+class Forks(DriverCase):
+    def test_user_code_may_fork_and_use_a_pool_of_its_own_there(self):
+        outcome = self.run_python("""
+import os, pyhost
+print(pyhost.submit(pow, 2, 3).result(), flush=True)
+pid = os.fork()
+if pid == 0:
+    print(pyhost.submit(pow, 2, 4).result(), flush=True)
+    raise SystemExit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+print(pyhost.submit(pow, 2, 5).result())
+""")
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "8\n16\n7\n32\n", ""))
+
+    def test_a_pool_is_refused_in_a_forked_process(self):
+        outcome = self.run_python("""
+import os, pyhost
+executor = pyhost.Executor(1)
+executor.submit(pow, 2, 3).result()
+if os.fork() == 0:
+    try:
+        executor.submit(pow, 2, 4)
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.wait()
+print(executor.submit(pow, 2, 5).result())
+""")
+        self.assert_says(outcome.out, "belongs to the process this one was forked from", "\n32\n")
+
+    def test_multiprocessing_works_beside_a_pool(self):
+        outcome = self.run_python("""
+import multiprocessing, pyhost
+def square(x): return x * x
+print(list(pyhost.map(square, range(3))), flush=True)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(square, range(4)))
+""")
+        self.assertEqual((outcome.status, outcome.out), (0, "[0, 1, 4]\n[0, 1, 4, 9]\n"))
+
+
+class Imports(DriverCase):
+    def test_a_missing_core_is_an_import_error_that_names_versions(self):
+        outcome = self.run_python("import pyhost", env={"PYHOST_RUNTIME_DIR": "/nonexistent"})
+
+        self.assertEqual(outcome.status, 1)
+        self.assert_says(outcome.err, "ImportError: pyhost has no core for CPython 3.", "/nonexistent", "PYHOST_PYTHONS")
+
+    def test_importing_does_not_import_what_it_may_not_need(self):
+        outcome = self.run_python("""
+import sys
+before = set(sys.modules)
+import pyhost
+print(sorted(name for name in set(sys.modules) - before if "pyhost" not in name))
+""")
+        self.assertEqual(outcome.out, "[]\n")
+
+    def test_the_package_is_usable_without_cloudpickle_under_fork(self):
+        for name in ("cloudpickle", "joblib"):
+            (self.folder / f"{name}.py").write_text("raise ImportError('absent')")
+        outcome = self.run_python("""
+import pyhost
+def square(x): return x * x
+with pyhost.Executor(1, start="fork") as executor:
+    print(list(executor.map(lambda x: x + 1, range(3))), executor.submit(square, 4).result())
+with pyhost.Executor(1, start="zygote") as executor:
+    print(executor.submit(square, 4).exception())
+""", env={"PYTHONPATH": f"{self.folder}:{PACKAGES}"})
+        self.assertEqual(outcome.status, 0, outcome)
+        self.assert_says(outcome.out, "[1, 2, 3] 16", "`square` of `__main__`", "python3-cloudpickle")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
