@@ -21,6 +21,8 @@ class Arena {
   Arena(int fd, std::uint64_t begin, std::uint64_t end);
   Arena(Arena&&) noexcept;
   Arena& operator=(Arena&&) noexcept;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
   ~Arena();
 
   // The offset of a block of at least `bytes`, 64-byte aligned, 64 spare bytes behind it.

@@ -76,6 +76,8 @@ class HostEnd {
   static Result<HostEnd> create(const Sizes& sizes = {});
   HostEnd(HostEnd&&) noexcept;
   HostEnd& operator=(HostEnd&&) noexcept;
+  HostEnd(const HostEnd&) = delete;
+  HostEnd& operator=(const HostEnd&) = delete;
   ~HostEnd();
 
   // What the worker is given: a read-only descriptor of the host's region, and the worker's own.

@@ -45,6 +45,8 @@ class WorkerEnd {
                                   base::UniqueFd doorbell);
   WorkerEnd(WorkerEnd&&) noexcept;
   WorkerEnd& operator=(WorkerEnd&&) noexcept;
+  WorkerEnd(const WorkerEnd&) = delete;
+  WorkerEnd& operator=(const WorkerEnd&) = delete;
   ~WorkerEnd();
 
   // The next record, if there is one.
