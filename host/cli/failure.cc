@@ -43,7 +43,7 @@ nlohmann::ordered_json to_json(const Error& error, int depth) {
 }  // namespace
 
 std::string headline(const Error& error) {
-  const std::string message = error.message.substr(0, error.message.find('\n'));
+  std::string message = error.message.substr(0, error.message.find('\n'));
   if (error.type.empty()) return message;
   return message.empty() ? error.type : error.type + ": " + message;
 }
