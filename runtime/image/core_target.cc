@@ -188,6 +188,42 @@ int run_file(PyObject* name) {
   return PyRun_AnyFileExFlags(file, path.c_str(), 1, &flags) == 0 ? 0 : 1;
 }
 
+#if PY_VERSION_HEX >= 0x030D0000
+// From 3.13 on tracebacks show the source of a command, which CPython keeps in `linecache`; what it
+// keeps now is the boot line. The key is the name at first, the code object in later releases.
+void keep_command_source(PyObject* code, PyObject* source) {
+  const PyRef linecache = PyRef::steal(PyImport_ImportModule("linecache"));
+  const PyRef cache =
+      linecache ? PyRef::steal(PyObject_GetAttrString(linecache.get(), "cache")) : PyRef();
+  const PyRef name = PyRef::steal(PyUnicode_FromString("<string>"));
+  if (cache && PyDict_Check(cache.get()) && PyDict_DelItem(cache.get(), name.get()) < 0) {
+    PyErr_Clear();
+  }
+  if (code != nullptr && linecache) {
+    const bool by_code = PyObject_HasAttrString(linecache.get(), "_interactive_cache") != 0;
+    PyRef::steal(PyObject_CallMethod(linecache.get(), "_register_code", "OOO",
+                                     by_code ? code : name.get(), source, name.get()));
+  }
+  PyErr_Clear();
+}
+
+int run_source(const char* bytes, PyObject* source, PyCompilerFlags& flags) {
+  const PyRef code =
+      PyRef::steal(Py_CompileStringExFlags(bytes, "<string>", Py_file_input, &flags, -1));
+  if (!code) finish_with_exception();
+  keep_command_source(code.get(), source);
+  PyObject* names = PyModule_GetDict(PyImport_AddModule("__main__"));
+  if (!PyRef::steal(PyEval_EvalCode(code.get(), names, names))) finish_with_exception();
+  return 0;
+}
+#else
+void keep_command_source(PyObject* /*code*/, PyObject* /*source*/) {}
+
+int run_source(const char* bytes, PyObject* /*source*/, PyCompilerFlags& flags) {
+  return PyRun_SimpleStringFlags(bytes, &flags) == 0 ? 0 : 1;
+}
+#endif
+
 int run_command(PyObject* name) {
   const PyRef command = PyRef::steal(PyUnicode_FromFormat("%U\n", name));
   const PyRef bytes = command ? PyRef::steal(PyUnicode_AsUTF8String(command.get())) : PyRef();
@@ -198,7 +234,7 @@ int run_command(PyObject* name) {
   PyCompilerFlags flags{};
   flags.cf_flags = PyCF_IGNORE_COOKIE;
   flags.cf_feature_version = PY_MINOR_VERSION;
-  return PyRun_SimpleStringFlags(PyBytes_AS_STRING(bytes.get()), &flags) == 0 ? 0 : 1;
+  return run_source(PyBytes_AS_STRING(bytes.get()), command.get(), flags);
 }
 
 // `python -m` puts the current folder in front, made absolute.
@@ -212,6 +248,7 @@ int run_named_module(PyObject* name) {
 
 void run_target(const Target& target) {
   set_arguments(target);
+  keep_command_source(nullptr, nullptr);  // the boot line's is nobody's
   int status = 0;
   if (target.mode == "module") {
     status = run_named_module(target.name.get());

@@ -128,7 +128,9 @@ class Target(unittest.TestCase):
         self.write("warns.py", "import warnings\nwarnings.warn('top', stacklevel=2)\nwarnings.warn('here')\n")
         self.write("recursion.py", "import sys\ntry: sys._getframe(1)\nexcept ValueError as e: print(e)\n")
 
-        for target in ("raises.py", "syntax.py", "warns.py", "recursion.py"):
+        self.write("text.py", "exec('1/0')\n")
+
+        for target in ("raises.py", "syntax.py", "warns.py", "recursion.py", "text.py"):
             self.compare("file", target)
 
     def test_an_uncaught_interrupt_ends_the_process_by_sigint(self):
@@ -187,6 +189,7 @@ class Target(unittest.TestCase):
     def test_commands_run_as_main(self):
         self.compare("command", LOOK, "a", "b")
         self.compare("command", "raise ValueError('in a command')")
+        self.compare("command", "x = (1")
         self.compare("command", "print('ä', __import__('sys').argv)", "ö")
 
     def test_scripts_can_start_processes_of_their_own(self):
