@@ -57,15 +57,11 @@ EngineHandle::~EngineHandle() {
     new std::thread(std::move(drainer_));
     return;
   }
-  if (engine_) {
-    without_gil([this] { engine_->kill(); });
-  }
-  join_drainer();
-  let_go();
+  kill();
 }
 
 bool EngineHandle::usable() const {
-  return engine_ != nullptr && base::fork_generation() == generation_;
+  return base::fork_generation() == generation_ && any_engine() != nullptr;
 }
 
 std::shared_ptr<pool::Engine> EngineHandle::engine() const {
@@ -75,8 +71,9 @@ std::shared_ptr<pool::Engine> EngineHandle::engine() const {
         "this pool belongs to the process this one was forked from; make a new one here");
     return nullptr;
   }
-  if (!engine_) PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
-  return engine_;
+  std::shared_ptr<pool::Engine> engine = any_engine();
+  if (!engine) PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
+  return engine;
 }
 
 // A signal that arrives between the interpreter's last look and the system call that sleeps sets
@@ -88,7 +85,11 @@ bool EngineHandle::wait(pool::Event& event, base::Deadline deadline, bool& timed
   timed_out = false;
   while (!event.is_set()) {
     const std::shared_ptr<pool::Engine> alive = engine();
-    if (!alive) return false;
+    if (!alive) {
+      if (!event.is_set()) return false;
+      PyErr_Clear();  // it finished between the two looks
+      return true;
+    }
     const base::Duration left = deadline.left();
     const base::Deadline look = left > slice ? base::Deadline::in(slice) : deadline;
     const pool::Wait how = without_gil([&] { return alive->wait(event, look); });
@@ -104,36 +105,42 @@ bool EngineHandle::wait(pool::Event& event, base::Deadline deadline, bool& timed
 }
 
 void EngineHandle::start_drain() {
-  if (!usable() || drainer_.joinable()) return;
-  drainer_ = std::thread([this, engine = engine_] {
+  if (!engine_ || !usable()) return;
+  draining_ = engine_;
+  drainer_ = std::thread([this, engine = std::move(engine_)]() mutable {
     const OurThread ours;
     engine->drain(base::Deadline::never());
+    engine.reset();
+    our_threads.fetch_sub(1);
     drained_.store(1);
     base::futex_wake(drained_, INT32_MAX, base::Sharing::one_process);
   });
 }
 
 bool EngineHandle::wait_drained() {
-  while (usable() && drainer_.joinable() && drained_.load() == 0) {
+  while (base::fork_generation() == generation_ && drainer_.joinable() && !drained()) {
     without_gil([this] {
       const auto look = base::Deadline::in(std::chrono::milliseconds(200));  // see `wait`
       base::futex_wait(drained_, 0, look, base::Sharing::one_process);
     });
     if (PyErr_CheckSignals() != 0) return false;
   }
-  if (usable() && drained_.load() != 0) {
-    join_drainer();
-    let_go();
-  }
   return true;
 }
 
 void EngineHandle::kill() {
-  if (!usable()) return;
-  const std::shared_ptr<pool::Engine> engine = engine_;
-  without_gil([&] { engine->kill(); });
+  if (base::fork_generation() != generation_) return;
+  const bool counted = engine_ != nullptr;  // else the drainer counts it
+  std::shared_ptr<pool::Engine> engine = any_engine();
+  engine_.reset();
+  if (engine) {
+    without_gil([&] {
+      engine->kill();
+      engine.reset();
+    });
+  }
+  if (counted) our_threads.fetch_sub(1);
   join_drainer();
-  let_go();
 }
 
 void EngineHandle::remember(const pool::Ticket& ticket) {
@@ -146,7 +153,7 @@ void EngineHandle::remember(const pool::Ticket& ticket) {
 
 void EngineHandle::cancel_queued() {
   if (!usable()) return;
-  const std::shared_ptr<pool::Engine> engine = engine_;
+  const std::shared_ptr<pool::Engine> engine = any_engine();
   const auto tickets = std::exchange(tickets_, {});
   without_gil([&] {
     for (const std::weak_ptr<pool::Submitted>& known : tickets) {
@@ -160,13 +167,6 @@ void EngineHandle::join_drainer() {
   if (!drainer_.joinable()) return;
   std::thread drainer = std::move(drainer_);
   without_gil([&] { drainer.join(); });
-}
-
-void EngineHandle::let_go() {
-  std::shared_ptr<pool::Engine> engine = std::move(engine_);
-  if (!engine) return;
-  without_gil([&] { engine.reset(); });
-  our_threads.fetch_sub(1);
 }
 
 }  // namespace pyhost::driver

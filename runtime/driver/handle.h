@@ -33,9 +33,9 @@ class EngineHandle {
   // gone; `timed_out` tells the remaining case from success.
   bool wait(pool::Event& event, base::Deadline deadline, bool& timed_out) const;
 
-  // Starts to finish what was submitted, accepting nothing new; `wait_drained` waits for that.
-  // False with an exception set.
+  // Starts to finish what was submitted, accepting nothing new, and then gives everything back.
   void start_drain();
+  // Waits for that. False with an exception set: a signal handler raised.
   bool wait_drained();
   bool drained() const { return drained_.load() != 0; }
   // Cancels and kills. Returns when no process is left.
@@ -48,9 +48,10 @@ class EngineHandle {
 
  private:
   void join_drainer();
-  void let_go();
+  std::shared_ptr<pool::Engine> any_engine() const { return engine_ ? engine_ : draining_.lock(); }
 
-  std::shared_ptr<pool::Engine> engine_;
+  std::shared_ptr<pool::Engine> engine_;  // empty from `start_drain` or `kill` on
+  std::weak_ptr<pool::Engine> draining_;  // owned by the drainer
   unsigned generation_;
   std::vector<std::weak_ptr<pool::Submitted>> tickets_;
   std::size_t most_tickets_ = 1024;  // when to drop those that are settled

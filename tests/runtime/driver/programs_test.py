@@ -67,7 +67,8 @@ threading.Thread(target=future.result, daemon=True).start()
 
 class Interrupts(DriverCase):
     def interrupt(self, text):
-        process = self.start_python(text)
+        # A shell that runs the tests in the background made its children ignore the signal.
+        process = self.start_python(text, preexec=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
         self.assertEqual(process.stdout.readline(), b"waiting\n")
         process.send_signal(signal.SIGINT)
         return self.finish(process, timeout=20)
@@ -102,8 +103,8 @@ import time, pyhost
 def stuck(): time.sleep(1000)
 executor = pyhost.Executor(1)
 future = executor.submit(stuck)
-print("waiting")
 try:
+    print("waiting")
     future.result()
 except KeyboardInterrupt:
     future.cancel(force=True)
