@@ -14,22 +14,22 @@ constexpr unsigned kDoctor = static_cast<unsigned>(Command::doctor);
 constexpr unsigned kPool = kRun | kMap | kCall;
 
 constexpr OptionSpec kOptions[] = {
-    {"workers", 'j', "N", kPool},
-    {"python", '\0', "WHICH", kPool | kDoctor},
-    {"image", '\0', "IMAGE", kPool},
-    {"start", '\0', "METHOD", kPool},
-    {"preload", '\0', "MODULES", kPool},
-    {"timeout", '\0', "SECONDS", kPool},
-    {"sandbox", '\0', "LEVEL", kRun},  // known in order to be refused with the reason
-    {"call", '\0', "STYLE", kMap},
-    {"raw-input", 'R', "", kMap},
-    {"null", '0', "", kMap},
-    {"raw-output", 'r', "", kMap | kCall},
-    {"unordered", '\0', "", kMap},
-    {"records", '\0', "", kMap},
-    {"kwargs", '\0', "JSON", kCall},
-    {"json", '\0', "", kDoctor},
-    {"help", 'h', "", kPool | kDoctor},
+    {"workers", "N", kPool, 'j'},
+    {"python", "WHICH", kPool | kDoctor},
+    {"image", "IMAGE", kPool},
+    {"start", "METHOD", kPool},
+    {"preload", "MODULES", kPool},
+    {"timeout", "SECONDS", kPool},
+    {"sandbox", "LEVEL", kRun},  // known in order to be refused with the reason
+    {"call", "STYLE", kMap},
+    {"raw-input", "", kMap, 'R'},
+    {"null", "", kMap, '0'},
+    {"raw-output", "", kMap | kCall, 'r'},
+    {"unordered", "", kMap},
+    {"records", "", kMap},
+    {"kwargs", "JSON", kCall},
+    {"json", "", kDoctor},
+    {"help", "", kPool | kDoctor, 'h'},
 };
 
 Error usage(std::string message) {

@@ -19,9 +19,9 @@ std::string_view command_name(Command command);
 
 struct OptionSpec {
   std::string_view name;   // without the dashes
-  char letter;             // '\0': none
   std::string_view value;  // what the value is called in messages; empty: takes none
   unsigned commands;       // the Commands that know it, or-ed
+  char letter = '\0';      // none
 };
 std::span<const OptionSpec> option_table();
 

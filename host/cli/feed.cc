@@ -138,7 +138,7 @@ Result<Feed::Fed> Feed::next(std::size_t count, std::size_t bytes, Portion& port
       case LineReader::Got::line:
         add_line(line, portion);
         break;
-      case LineReader::Got::long_:
+      case LineReader::Got::overlong:
         fail_line("the line has " + std::to_string(reader_->line_bytes()) + " bytes; the most is " +
                   std::to_string(options_.longest_line) +
                   ": split it, or pass the name of a file instead");

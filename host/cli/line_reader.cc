@@ -55,7 +55,7 @@ LineReader::Got LineReader::give(std::size_t length, std::size_t separators,
   line_bytes_ = skipped_ + length;
   if (skipped_ > 0 || length > limit_) {
     skipped_ = 0;
-    return Got::long_;
+    return Got::overlong;
   }
   return Got::line;
 }

@@ -18,9 +18,9 @@ namespace pyhost::cli {
 class LineReader {
  public:
   enum class Got : std::uint8_t {
-    line,   // `line` is set, valid until the next call of `fill`
-    dry,    // no whole line buffered: `fill` and ask again
-    long_,  // a line longer than the limit was skipped; `line_bytes()` says how long it was
+    line,      // `line` is set, valid until the next call of `fill`
+    dry,       // no whole line buffered: `fill` and ask again
+    overlong,  // a line longer than the limit was skipped; `line_bytes()` says how long it was
     end,
   };
 

@@ -212,16 +212,18 @@ void MapLoop::stop_with(std::string message) {
 
 void MapLoop::rest_until_something_happens() {
   if (output_.pending() > 0) output_.write_ready();
+  // What was just written may have made room: then there is something to read, not to wait for.
+  const bool may_read = reading_ && has_room();
+  if (may_read && !dry_) return;
   // First a nap, which only a finished chunk ends early; when nothing came of it, sleep.
   const bool nap = !napped_ && !open_.empty();
   rest_.set(nap ? Rest::Depth::nap : Rest::Depth::sleep);
   napped_ = nap;
   const bool settled_meanwhile = rest_.settled_count() != collected_at_;
-  const bool wants_input = reading_ && dry_ && has_room();
   if (!done() && !(settled_meanwhile && !nap)) {
     const auto out_events = static_cast<short>(output_.pending() > 0 ? POLLOUT : 0);
     pollfd fds[3] = {{bell_.fd(), POLLIN, 0},
-                     {wants_input ? feed_.fd() : -1, POLLIN, 0},
+                     {may_read ? feed_.fd() : -1, POLLIN, 0},
                      {out_events != 0 || output_.is_pipe() ? output_.fd() : -1, out_events, 0}};
     ::poll(fds, 3, nap ? kNapMilliseconds : -1);
     if ((fds[2].revents & POLLERR) != 0) output_.mark_closed();

@@ -41,7 +41,7 @@ Output::State Output::write_ready() {
   if (written_ == buffer_.size()) {
     buffer_.clear();
     written_ = 0;
-  } else if (written_ > kPiece) {
+  } else if (written_ > kPiece && written_ > pending()) {  // moving less often than half is linear
     buffer_.erase(0, written_);
     written_ = 0;
   }

@@ -201,9 +201,9 @@ std::vector<std::string> run_command(const RunLine& line, const process::Python&
   } else {
     add({python.executable});
     add(line.python_flags);
-    constexpr const char* kModes[] = {"file", "module", "command"};
+    constexpr const char* modes[] = {"file", "module", "command"};
     add({"-c", process::kBoot, files.core, "run", files.packages, defaults,
-         kModes[static_cast<int>(line.mode)], line.target});
+         modes[static_cast<int>(line.mode)], line.target});
   }
   add(line.arguments);
   return command;

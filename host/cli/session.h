@@ -27,6 +27,8 @@ class Session {
                                                 Messages& messages);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+  Session(Session&&) = delete;
+  Session& operator=(Session&&) = delete;
   ~Session();
 
   pool::Engine& engine() { return *engine_; }

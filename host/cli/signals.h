@@ -16,6 +16,8 @@ class Signals {
   explicit Signals(const Bell& bell);
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
+  Signals(Signals&&) = delete;
+  Signals& operator=(Signals&&) = delete;
   ~Signals();
 
   int count() const;      // how many arrived

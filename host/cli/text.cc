@@ -33,7 +33,7 @@ std::size_t sequence_length(std::string_view text, std::size_t at) {
 }
 
 void append_escape(unsigned char c, std::string& out) {
-  constexpr char kDigits[] = "0123456789abcdef";
+  constexpr char digits[] = "0123456789abcdef";
   switch (c) {
     case '"':
       out += "\\\"";
@@ -52,8 +52,8 @@ void append_escape(unsigned char c, std::string& out) {
       break;
     default:
       out += "\\u00";
-      out += kDigits[c >> 4];
-      out += kDigits[c & 15];
+      out += digits[c >> 4];
+      out += digits[c & 15];
   }
 }
 
@@ -88,24 +88,24 @@ std::optional<std::uint32_t> unit_at(std::string_view text, std::size_t at) {
 
 // Appends the escape at `at`; returns how many bytes it took.
 std::size_t append_unescaped(std::string_view text, std::size_t at, std::string& out) {
-  constexpr std::string_view kLetters = "bfnrt";
-  constexpr std::string_view kMeanings = "\b\f\n\r\t";
+  constexpr std::string_view letters = "bfnrt";
+  constexpr std::string_view meanings = "\b\f\n\r\t";
   if (at + 1 >= text.size()) return 1;
   const char letter = text[at + 1];
   if (letter != 'u') {
-    const std::size_t known = kLetters.find(letter);
-    out += known == std::string_view::npos ? letter : kMeanings[known];
+    const std::size_t known = letters.find(letter);
+    out += known == std::string_view::npos ? letter : meanings[known];
     return 2;
   }
-  constexpr std::uint32_t kReplacement = 0xFFFD;
-  const std::uint32_t unit = unit_at(text, at).value_or(kReplacement);
+  constexpr std::uint32_t replacement = 0xFFFD;
+  const std::uint32_t unit = unit_at(text, at).value_or(replacement);
   const bool high = unit >= 0xD800 && unit < 0xDC00;
   const std::uint32_t low = high ? unit_at(text, at + 6).value_or(0) : 0;
   if (low >= 0xDC00 && low < 0xE000) {
     append_utf8(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00), out);
     return 12;
   }
-  append_utf8(unit >= 0xD800 && unit < 0xE000 ? kReplacement : unit, out);
+  append_utf8(unit >= 0xD800 && unit < 0xE000 ? replacement : unit, out);
   return 6;
 }
 

@@ -154,6 +154,14 @@ class Output(Map):
         for failures, status in ((0, 0), (3, 3), (100, 100), (101, 101), (250, 101)):
             self.assert_status(self.map("odd", input="1\n" + "2\n" * failures), status)
 
+    def test_large_results_do_not_stop_the_reading(self):
+        lines = "".join(f'"{chr(97 + n % 26) * 2_000_000}"\n' for n in range(60))
+
+        result = self.map("same", input=lines)
+
+        self.assert_status(result, 0)
+        self.assertTrue(result.out == lines)
+
     def test_a_reader_that_leaves_while_nothing_is_written_ends_the_map(self):
         process = self.start_map("wait_for", "-R")
         process.stdin.write(b"functions.py\nnever\n")
