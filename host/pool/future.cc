@@ -38,7 +38,7 @@ struct RawFuture::State : pool::Sink, std::enable_shared_from_this<RawFuture::St
 };
 
 RawFuture submit(const std::shared_ptr<PoolState>& pool, std::string_view function,
-                 std::string item, const CallOptions& limits) {
+                 std::string_view item, const CallOptions& limits) {
   auto state = std::make_shared<RawFuture::State>();
   state->engine = pool->engine;
   pool::Batch batch{.function = pool->function_number(function),

@@ -28,6 +28,8 @@ class PYHOST_EXPORT RawMap {
          const CallOptions& limits);
   RawMap(RawMap&&) noexcept;
   RawMap& operator=(RawMap&&) noexcept;
+  RawMap(const RawMap&) = delete;
+  RawMap& operator=(const RawMap&) = delete;
   ~RawMap();
 
   bool has_room() const;

@@ -41,7 +41,7 @@ namespace detail {
 
 struct PoolState;
 PYHOST_EXPORT RawFuture submit(const std::shared_ptr<PoolState>& pool, std::string_view function,
-                               std::string item, const CallOptions& limits);
+                               std::string_view item, const CallOptions& limits);
 
 }  // namespace detail
 

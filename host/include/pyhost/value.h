@@ -55,7 +55,8 @@ inline void require_finite(const nlohmann::json& value, const std::string& path)
       require_finite(value[i], path + "[" + std::to_string(i) + "]");
     }
   } else if (value.is_object()) {
-    for (const auto& [key, member] : value.items()) require_finite(member, path + "." + key);
+    for (const auto& [key, member] : value.items())
+      require_finite(member, std::string(path).append(".").append(key));
   }
 }
 
@@ -185,7 +186,8 @@ Map read_map(const nlohmann::json& json, const std::string& path) {
   if (!json.is_object()) wrong_kind(json, path, "a dict");
   Map out;
   for (const auto& [key, value] : json.items()) {
-    out.emplace(key, read_json<typename Map::mapped_type>(value, path + "." + key));
+    out.emplace(key, read_json<typename Map::mapped_type>(
+                         value, std::string(path).append(".").append(key)));
   }
   return out;
 }
