@@ -34,10 +34,11 @@ SERIAL_LINES = ("import sys, json, work\n"
                 "for line in sys.stdin: print(json.dumps(work.square(json.loads(line))))")
 
 
-def peers():
-    """Those that are installed."""
+def peers(scenario):
+    """Those that are installed; joblib has no way to submit a call on its own."""
     probe = subprocess.run([PYTHON, "-c", "import joblib"], capture_output=True)
-    return [peer for peer in PEERS if peer != "joblib" or probe.returncode == 0]
+    joblib = probe.returncode == 0 and scenario != "single"
+    return [peer for peer in PEERS if peer != "joblib" or joblib]
 
 
 def run(command, **options):
@@ -103,7 +104,7 @@ def collect(build, runs, only):
                 elif scenario == "lines":
                     measured = {peer: measure_lines(build, peer, lines.name) for peer in ("serial", "pyhost")}
                 else:
-                    measured = {peer: measure_peer(build, scenario, peer) for peer in peers()}
+                    measured = {peer: measure_peer(build, scenario, peer) for peer in peers(scenario)}
                 for peer, metrics in measured.items():
                     rows[scenario].setdefault(peer, []).append(metrics)
     return rows
