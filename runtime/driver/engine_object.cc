@@ -119,7 +119,8 @@ PyObject* define(PyObject* self, PyObject* args) {
     if (PyBytes_AsStringAndSize(definition, &data, &size) != 0) return nullptr;
     bytes.assign(data, static_cast<std::size_t>(size));
   }
-  return PyLong_FromUnsignedLong(engine->define(kind, std::move(bytes), name));
+  return PyLong_FromUnsignedLong(
+      without_gil([&] { return engine->define(kind, std::move(bytes), name); }));
 }
 
 // The payload of a batch of one: `args`, with `kwargs` if there are any. False with an exception.
@@ -224,7 +225,7 @@ PyObject* stats(PyObject* self, PyObject*) {
 
 PyObject* workers(PyObject* self, void*) {
   const std::shared_ptr<pool::Engine> engine = engine_of(self);
-  return engine ? PyLong_FromLong(engine->workers()) : nullptr;
+  return engine ? PyLong_FromLong(without_gil([&] { return engine->workers(); })) : nullptr;
 }
 
 PyObject* drained(PyObject* self, void*) {

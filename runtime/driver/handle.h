@@ -15,6 +15,9 @@ namespace pyhost::driver {
 
 // An engine on behalf of a Python object `Engine` and the tasks submitted to it.
 //
+// Whoever calls the engine gives the GIL away meanwhile (`without_gil`): its supervisor may hold
+// the engine's lock while it waits for the GIL to take a new snapshot.
+//
 // Threads:  every function, destruction included, needs the GIL and gives it away while it waits.
 // Lifetime: ends with the last Python object that refers to it, or with `close`. In a forked copy
 //           of the process it is inert: nothing is killed, nothing is waited for.

@@ -92,9 +92,11 @@ bool Map::pump(bool waiting) {
 }
 
 bool Map::submit_batch(pool::Engine& engine) {
-  const std::uint32_t wanted =
-      settings_.count != 0 ? settings_.count
-                           : std::min(engine.suggested_count(settings_.function), kLargestBatch);
+  std::uint32_t wanted = settings_.count;
+  if (wanted == 0) {
+    const auto suggest = [&] { return engine.suggested_count(settings_.function); };
+    wanted = std::min(without_gil(suggest), kLargestBatch);
+  }
   const std::uint64_t left = ahead_ - unyielded_;
   pool::Batch batch;
   batch.function = settings_.function;
@@ -268,7 +270,8 @@ PyObject* make_map_iterator(const std::shared_ptr<EngineHandle>& handle, MapInpu
   PyRef self = PyRef::steal(the_type->tp_alloc(the_type, 0));
   if (!self) return nullptr;
   MapIterator* iterator = reinterpret_cast<MapIterator*>(self.get());
-  iterator->map = new Map(handle, std::move(input), settings, engine->workers());
+  iterator->map =
+      new Map(handle, std::move(input), settings, without_gil([&] { return engine->workers(); }));
   iterator->map->busy = true;  // the input may run code that finds this iterator
   const bool ok = iterator->map->pump(false);
   iterator->map->busy = false;

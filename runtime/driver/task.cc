@@ -263,13 +263,8 @@ PyObject* submit_task(PyTypeObject* type, const std::shared_ptr<EngineHandle>& h
   Task* self = task(object);
   self->handle = handle;
   batch.sink = self->sink;
-  // A payload that takes longer to copy than the GIL takes to change hands is sent without it.
-  constexpr std::size_t kLarge = 256 * 1024;
-  if (batch.payload.size() < kLarge) {
-    self->ticket = engine->submit(std::move(batch));
-  } else {
-    self->ticket = without_gil([&] { return engine->submit(std::move(batch)); });
-  }
+  // The supervisor may hold the engine's lock while it waits for the GIL, to take a snapshot.
+  self->ticket = without_gil([&] { return engine->submit(std::move(batch)); });
   handle->remember(self->ticket);
   return object;
 }

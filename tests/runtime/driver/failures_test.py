@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import signal
+import sys
 import time
 import unittest
 
@@ -71,6 +72,23 @@ class Deaths(WithExecutor):
                 self.assertIsInstance(future.exception(timeout=60), pyhost.WorkerCrashed)
             else:
                 self.assertEqual(future.result(timeout=60), i % 20)
+
+
+    def test_a_dead_zygote_is_replaced(self):
+        for _ in range(3):
+            os.kill(self.call(os.getppid), signal.SIGKILL)
+            # Busy with the interpreter and the engine, while the engine wants the interpreter for a new snapshot.
+            futures = [self.executor.submit(abs, i) for i in range(200)]
+            for future in futures:
+                self.assertIsInstance(future.exception(timeout=30), (type(None), pyhost.WorkerCrashed))
+            self.assertEqual(self.call(echo, 1), 1)
+
+    def test_calls_of_a_dropped_executor_are_finished(self):
+        executor = pyhost.Executor(1, start=self.start_method)
+        futures = [executor.submit(echo, i) for i in range(100)]
+        del executor
+
+        self.assertEqual([future.result(timeout=30) for future in futures], list(range(100)))
 
 
 @for_each_start
@@ -149,6 +167,12 @@ class Refusals(DriverCase):
 
         self.assertRaisesRegex(RuntimeError, "after shutdown", executor.submit, echo, 1)
         executor.shutdown()
+
+    def test_an_interpreter_that_is_not_there_is_a_startup_error(self):
+        self.addCleanup(setattr, sys, "executable", sys.executable)
+        sys.executable = "/nonexistent/python"
+        with pyhost.Executor(1, start="zygote") as executor:
+            self.assertRaisesRegex(pyhost.StartupError, "/nonexistent/python", executor.submit, echo, 1)
 
     def test_wrong_settings_are_refused_with_the_value(self):
         self.assertRaisesRegex(ValueError, "max_workers is 0", pyhost.Executor, 0)
