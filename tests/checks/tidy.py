@@ -41,7 +41,8 @@ def state(root, entry):
 
 
 def examine(root, build, source):
-    return subprocess.run(["clang-tidy", "--quiet", "-p", str(build), source],
+    # The compile commands are GCC's; clang does not know all of its warnings.
+    return subprocess.run(["clang-tidy", "--quiet", "--extra-arg=-Wno-unknown-warning-option", "-p", str(build), source],
                           cwd=root, capture_output=True, text=True)
 
 
@@ -61,7 +62,7 @@ def main(root, build, cache):
             result = run.result()
             if result.returncode:
                 failed += 1
-                print(result.stdout.strip() or result.stderr.strip(), file=sys.stderr)
+                print(result.stdout.strip() or result.stderr.strip(), file=sys.stderr, flush=True)
             else:
                 (cache / pending[runs[run]]).touch()
     print(f"clang-tidy: {len(ours)} sources, {len(pending)} examined, {failed} with findings", file=sys.stderr)
