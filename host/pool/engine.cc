@@ -65,8 +65,10 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   for (int i = 0; i < s.worker_count; ++i) s.workers[static_cast<std::size_t>(i)].number = i;
   s.zygotes.resize(s.per_worker ? static_cast<std::size_t>(s.worker_count) : 1);
   // The first zygote is started here: a snapshot of the caller must see this thread's state.
-  auto started = s.start_zygote(0);
+  auto started = s.options.start_zygote();
   if (!started.ok()) return std::move(started).error();
+  auto adopted = s.adopt(0, std::move(*started));
+  if (!adopted.ok()) return std::move(adopted).error();
   s.supervisor = std::thread([state] { state->supervise(); });
   return std::shared_ptr<Engine>(new Engine(std::move(state)));
 }

@@ -48,18 +48,6 @@ void Engine::State::watch_fd(int fd, Tag tag, std::size_t index) {
 
 void Engine::State::spawn_missing(base::Moment now) {
   if (stopping || fatal) return;
-  for (std::size_t i = 0; i < zygotes.size(); ++i) {
-    Zygote& zygote = zygotes[i];
-    if (zygote.state != ZygoteState::absent) continue;
-    if (zygote.start_at > now) {
-      arm(zygote.start_at);
-      continue;
-    }
-    if (auto started = start_zygote(i); !started.ok()) {
-      fail_start(std::move(started).error());
-      return;
-    }
-  }
   for (Worker& worker : workers) {
     Zygote& zygote = zygote_of(worker);
     if (worker.state != WorkerState::absent || zygote.state != ZygoteState::ready) continue;

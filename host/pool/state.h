@@ -49,7 +49,7 @@ struct Function {
   double item_seconds = -1;  // moving average; negative: not measured yet
 };
 
-enum class ZygoteState : std::uint8_t { absent, loading, ready, dead };
+enum class ZygoteState : std::uint8_t { absent, starting, loading, ready, dead };
 
 struct Zygote {
   ZygoteState state = ZygoteState::absent;
@@ -160,7 +160,10 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void watch_fd(int fd, Tag tag, std::size_t index);
 
   // --- zygotes.cc
-  Result<void> start_zygote(std::size_t index);
+  // Unlocks while the zygote comes to be: a snapshot of Python runs hooks of the user, which may
+  // call this very pool. Supervisor thread only.
+  void start_zygotes(Lock& lock);
+  Result<void> adopt(std::size_t index, process::Started started);
   void on_control(std::size_t index);
   void on_message(std::size_t index, process::ControlMessage message);
   void on_zygote_ready(std::size_t index, const std::string& info);

@@ -53,6 +53,7 @@ void Engine::State::supervise() {
       lock.lock();
       continue;
     }
+    start_zygotes(lock);
     if (finished) return;
     lock.unlock();
     const int count = epoll_wait(epoll.get(), events.data(), events.size(), -1);

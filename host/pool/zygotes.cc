@@ -18,13 +18,28 @@ constexpr base::Duration kZygoteRestart = std::chrono::milliseconds(20);
 
 }  // namespace
 
-Result<void> Engine::State::start_zygote(std::size_t index) {
-  auto started = options.start_zygote();
-  if (!started.ok()) return std::move(started).error();
+void Engine::State::start_zygotes(Lock& lock) {
+  for (std::size_t i = 0; i < zygotes.size(); ++i) {
+    if (zygotes[i].state != ZygoteState::absent || stopping || fatal) continue;
+    if (zygotes[i].start_at > base::now()) {
+      arm(zygotes[i].start_at);
+      continue;
+    }
+    zygotes[i].state = ZygoteState::starting;
+    lock.unlock();
+    auto started = options.start_zygote();
+    lock.lock();
+    auto adopted = started.ok() ? adopt(i, std::move(*started))
+                                : Result<void>(std::move(started).error());
+    if (!adopted.ok()) fail_start(std::move(adopted).error());
+  }
+}
+
+Result<void> Engine::State::adopt(std::size_t index, process::Started started) {
   Zygote& zygote = zygotes[index];
-  zygote.started.watcher_pid = started->watcher_pid;
-  zygote.control = base::HostFd(std::move(started->control));
-  zygote.watcher = base::HostFd(std::move(started->watcher));
+  zygote.started.watcher_pid = started.watcher_pid;
+  zygote.control = base::HostFd(std::move(started.control));
+  zygote.watcher = base::HostFd(std::move(started.watcher));
   zygote.state = ZygoteState::loading;
   zygote.started_at = base::now();
   watch_fd(zygote.control.get(), Tag::control, index);
@@ -142,7 +157,7 @@ void Engine::State::on_worker_status(pid_t pid, int status) {
 // their pidfds tell; the watcher ends last and is reaped in on_watcher_end.
 void Engine::State::on_zygote_end(std::size_t index, std::optional<int> status) {
   Zygote& zygote = zygotes[index];
-  if (zygote.state == ZygoteState::dead || zygote.state == ZygoteState::absent) return;
+  if (zygote.state != ZygoteState::loading && zygote.state != ZygoteState::ready) return;
   const bool loading = zygote.state == ZygoteState::loading;
   zygote.state = ZygoteState::dead;
   if (!stopping && loading) {

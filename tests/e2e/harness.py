@@ -157,8 +157,10 @@ class E2E(unittest.TestCase):
     def start(self, *command, env=None, cwd=None, preexec=None, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
               stderr=subprocess.PIPE):
         """Starts a program with pipes; killed at the end of the test at the latest."""
+        # Unbuffered: what a readline() took ahead would be missing from the communicate() that follows.
         process = subprocess.Popen([str(word) for word in command], stdin=stdin, stdout=stdout, stderr=stderr,
-                                   env={**os.environ, **(env or {})}, cwd=cwd or self.folder, preexec_fn=preexec)
+                                   bufsize=0, env={**os.environ, **(env or {})}, cwd=cwd or self.folder,
+                                   preexec_fn=preexec)
         E2E.running.append(process)
         return process
 
