@@ -16,10 +16,11 @@
 namespace pyhost::pool {
 namespace {
 
-// Workers in a row that do not come to be ready. More makes a hopeless set-up slow to say so; a
-// pool that worked before waits longer, about five seconds, for a shortage to pass.
+// Workers in a row that do not come to be ready. More makes a hopeless set-up slow to say so.
 constexpr int kMostStartFailures = 3;
-constexpr int kMostLaterFailures = 12;
+// A pool that worked before waits this long for a shortage to pass, or for whoever kills its
+// workers to stop.
+constexpr base::Duration kLaterPatience = std::chrono::seconds(5);
 // How long to wait for the status of a dead worker. Longer delays the bad news when a zygote dies
 // with its workers; shorter risks an "ended" without a reason on a loaded machine.
 constexpr base::Duration kStatusPatience = std::chrono::milliseconds(500);
@@ -97,18 +98,25 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   return {};
 }
 
+// One more worker did not come to be ready. Whether that is a loop by now.
+bool Engine::State::start_failed() {
+  ++start_failures;
+  if (!any_ready) return start_failures >= kMostStartFailures;
+  return start_failures > kMostStartFailures && base::now() - last_ready > kLaterPatience;
+}
+
 void Engine::State::on_spawn_failure(Worker& worker, Error error) {
   worker.respawn_at = base::now() + back_off(++worker.fruitless_deaths + 1);
   arm(worker.respawn_at);
   const bool others = std::any_of(workers.begin(), workers.end(), [](const Worker& other) {
     return other.state != WorkerState::absent;
   });
-  if (++start_failures < (any_ready ? kMostLaterFailures : kMostStartFailures)) return;
+  const bool hopeless = start_failed();
   error.message = "no worker can be started: " + error.message;
   error.code = Code::startup;
-  if (!others) {
+  if (hopeless && !others) {
     fail_start(std::move(error));
-  } else if (start_failures == (any_ready ? kMostLaterFailures : kMostStartFailures)) {
+  } else if (start_failures == kMostStartFailures) {
     notice(error.message + "; going on with the workers there are");
   }
 }
@@ -219,8 +227,7 @@ void Engine::State::bury(Worker& worker) {
     fail(victim.work, victim.item, crash_error(worker, victim), worker.number);
   }
   if (!stopping) ++totals.crashes;
-  const int most = any_ready ? kMostLaterFailures : kMostStartFailures;
-  if (!stopping && !worker.was_ready && ++start_failures >= most) {
+  if (!stopping && !worker.was_ready && start_failed()) {
     Error error(Code::startup,
                 "workers end before they are ready: worker " + std::to_string(worker.number) +
                     " (pid " + std::to_string(worker.pid) + ") " +

@@ -65,6 +65,7 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
         worker.was_ready = true;
         any_ready = true;
         start_failures = 0;
+        last_ready = base::now();
         changed.notify_all();
       }
       return {};

@@ -92,10 +92,11 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   bool stopping = false;       // retiring or killing: no respawn
   bool finished = false;       // the supervisor is to end
   bool any_ready = false;      // some worker was ready once
-  int start_failures = 0;      // workers in a row that did not come to be ready
-  int zygote_deaths = 0;       // in a row, without an item settled in between
-  int pollers = 0;             // threads that drain by themselves: no doorbell needed
-  base::Moment armed{};        // when the timer fires; max: not armed
+  base::Moment last_ready{};
+  int start_failures = 0;  // workers in a row that did not come to be ready
+  int zygote_deaths = 0;   // in a row, without an item settled in between
+  int pollers = 0;         // threads that drain by themselves: no doorbell needed
+  base::Moment armed{};    // when the timer fires; max: not armed
   Stats totals;
   std::vector<std::function<void()>> continuations;
 
@@ -148,6 +149,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- lifecycle.cc
   void spawn_missing(base::Moment now);
   Result<void> spawn(Worker& worker, Zygote& zygote);
+  bool start_failed();
   void on_spawn_failure(Worker& worker, Error error);
   void on_death(Worker& worker);  // its pidfd is readable
   void lose_in_flight(Worker& worker);

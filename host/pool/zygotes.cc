@@ -29,8 +29,8 @@ void Engine::State::start_zygotes(Lock& lock) {
     lock.unlock();
     auto started = options.start_zygote();
     lock.lock();
-    auto adopted = started.ok() ? adopt(i, std::move(*started))
-                                : Result<void>(std::move(started).error());
+    auto adopted =
+        started.ok() ? adopt(i, std::move(*started)) : Result<void>(std::move(started).error());
     if (!adopted.ok()) fail_start(std::move(adopted).error());
   }
 }
