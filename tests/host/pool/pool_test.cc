@@ -413,6 +413,48 @@ TEST(Drain, CancelsWhatIsLeftAtItsLimit) {
   EXPECT_EQ(stuck.try_get().error().code, Code::cancelled);
 }
 
+TEST(Start, GivesWorkersAnInterpreterEachWhenTheScriptStartsAThread) {
+  Pool pool = start_pool({.script = kVictims + "starts_thread.py"});
+
+  for (auto& result : pool.map<bool>("has_thread", std::views::iota(0, 20))) {
+    ASSERT_TRUE(result.ok()) << result.error().what();
+    EXPECT_TRUE(*result);
+  }
+}
+
+TEST(Start, RefusesAScriptThatIsNotThere) {
+  const auto pool = try_start({.script = kVictims + "pool_scripd.py"});
+
+  ASSERT_FALSE(pool.ok());
+  EXPECT_EQ(pool.error().code, Code::startup);
+  EXPECT_NE(pool.error().message.find("pool_script.py"), std::string::npos) << pool.error().message;
+}
+
+TEST(Start, RefusesAScriptThatRaises) {
+  const TempFolder folder;
+  std::ofstream(folder.file("bad.py")) << "1 / 0\n";
+
+  const auto pool = try_start({.script = folder.file("bad.py")});
+
+  ASSERT_FALSE(pool.ok());
+  EXPECT_EQ(pool.error().code, Code::startup);
+  EXPECT_EQ(pool.error().type, "ZeroDivisionError");
+}
+
+TEST(Start, RefusesNamesItDoesNotKnow) {
+  EXPECT_EQ(try_start({.image = "docker"}).error().code, Code::startup);
+  EXPECT_EQ(try_start({.start = "fork"}).error().code, Code::startup);
+  EXPECT_EQ(try_start({.python = "/nowhere/python3"}).error().code, Code::startup);
+}
+
+TEST(Start, MethodSpawnWorksLikeZygote) {
+  Pool pool = start_pool({.start = "spawn"});
+
+  EXPECT_EQ(pool.call<int>("square", 6), 36);
+  EXPECT_EQ(pool.try_call<int>("kill_self").error().code, Code::worker_crashed);
+  EXPECT_EQ(pool.call<int>("square", 6), 36);
+}
+
 TEST(Stats, CountWhatHappened) {
   Pool pool = start_pool();
   for (int i = 0; i < 10; ++i) pool.call<int>("square", i);
