@@ -25,7 +25,7 @@ bool Engine::State::drain() {
   bool any = false;
   for (Worker& worker : workers) {
     // A worker may speak before the zygote has told of it: on_forked drains it then.
-    if (!worker.wire || worker.state == WorkerState::forking) continue;
+    if (!worker.wire || worker.mute || worker.state == WorkerState::forking) continue;
     if (worker.wire->replies_waiting()) any = drain(worker) || any;
   }
   if (any) pump();
@@ -34,14 +34,15 @@ bool Engine::State::drain() {
 
 bool Engine::State::drain(Worker& worker) {
   bool any = false;
-  for (;;) {
+  while (!worker.mute) {
     auto reply = worker.wire->next_reply();
     if (reply.ok() && !reply->has_value()) return any;
     any = true;
     const Result<void> accepted =
         reply.ok() ? accept(worker, std::move(**reply)) : Result<void>(std::move(reply).error());
     if (accepted.ok()) continue;
-    if (worker.state == WorkerState::dying) return any;
+    worker.mute = true;
+    if (worker.state == WorkerState::dying) break;
     // Nothing it says counts any more; its death settles what it had.
     notice(accepted.error().message);
     const auto running = worker.running(base::now());
@@ -53,8 +54,8 @@ bool Engine::State::drain(Worker& worker) {
       fail(work, running->flight->base + running->item, accepted.error(), worker.number);
     }
     kill(worker);
-    return any;
   }
+  return any;
 }
 
 Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {

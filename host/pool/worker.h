@@ -90,6 +90,7 @@ struct Worker {
   base::Moment respawn_at{};  // absent: not before
   base::Moment started_at{};  // forking and later: when the fork was asked for
   int fruitless_deaths = 0;   // in a row, without an item settled in between
+  bool mute = false;          // broke the protocol: nothing it says is read any more
   bool was_ready = false;     // this process took calls
 
   // Dying.

@@ -104,3 +104,14 @@ def long_one(arguments):
 def complain(line):
     print(line, file=sys.stderr)
     kill_self()
+
+
+def scribble():
+    """Overwrites the header of the memory in which this worker talks to the host."""
+    import ctypes
+
+    with open("/proc/self/maps") as maps:
+        shared = [line.split() for line in maps if "rw-s" in line and "memfd:" in line]
+    for fields in shared:
+        ctypes.memset(int(fields[0].split("-")[0], 16), 0xFF, 4096)
+    never_return()

@@ -284,6 +284,17 @@ TEST(WorkerDeath, BringsTheLastLinesOfStderr) {
   EXPECT_NE(outcome.error().stderr_tail.find("the disk is on fire"), std::string::npos);
 }
 
+TEST(Protocol, AWorkerThatBreaksItIsReplacedAndTheOthersGoOn) {
+  Pool pool = start_pool();
+  const auto doomed = pool.submit<int>("scribble");
+  std::vector<Future<int>> others;
+  for (int i = 0; i < 50; ++i) others.push_back(pool.submit<int>("square", i));
+
+  EXPECT_EQ(doomed.try_get().error().code, Code::protocol);
+
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(others[static_cast<std::size_t>(i)].get(), i * i);
+}
+
 TEST(WorkerDeath, InABatchLosesOnlyTheClaimedItemAndRunsNothingTwice) {
   Pool pool = start_pool();
   const TempFolder folder;
