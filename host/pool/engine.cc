@@ -20,6 +20,9 @@ Error closed_error() {
   return Error(Code::cancelled, "the pool is closed and accepts no calls; start a new one");
 }
 
+// Longer limits are no limits: adding them to the present would leave the clock's range.
+constexpr base::Duration kLongestTime = std::chrono::hours(24 * 365 * 10);
+
 // A killed worker is gone within milliseconds; this bounds the wait for one the kernel cannot end.
 constexpr base::Duration kKillPatience = std::chrono::seconds(5);
 
@@ -46,6 +49,8 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   s.worker_count = options.workers > 0 ? options.workers : base::usable_cpus();
   s.per_worker = options.zygote_per_worker;
   s.options = std::move(options);
+  if (s.options.timeout && *s.options.timeout > kLongestTime) s.options.timeout.reset();
+  s.options.startup_limit = std::min(s.options.startup_limit, kLongestTime);
   if (s.options.max_shared_bytes == 0) s.options.max_shared_bytes = default_budget();
   s.fork_generation = base::fork_generation();
   s.epoll = base::HostFd(base::UniqueFd(epoll_create1(EPOLL_CLOEXEC)));
@@ -114,6 +119,8 @@ Ticket Engine::submit(Batch batch) {
   work->batch = std::move(batch);
   if (s.is_copy()) return work;
   State::Lock lock(s.mutex);
+  // A time that does not fit a clock is no limit.
+  if (work->batch.timeout && *work->batch.timeout > kLongestTime) work->batch.timeout.reset();
   if (s.closed || s.fatal) {
     const Error error = s.fatal ? *s.fatal : closed_error();
     for (std::uint32_t i = 0; i < work->batch.count; ++i) s.fail(work, i, error, -1);
@@ -181,13 +188,29 @@ Wait Engine::wait(Event& event, base::Deadline deadline) {
 void Engine::continue_on_supervisor(std::function<void()> continuation) {
   State& s = *state_;
   if (s.is_copy()) return;
-  const State::Lock lock(s.mutex);
-  s.continuations.push_back(std::move(continuation));
-  s.wake_supervisor();
+  {
+    const State::Lock lock(s.mutex);
+    if (!s.supervisor_ended) {
+      s.continuations.push_back(std::move(continuation));
+      s.wake_supervisor();
+      return;
+    }
+  }
+  continuation();  // there is no supervisor any more, nor a pool to wait for
 }
 
 bool Engine::on_supervisor() const {
   return state_->supervisor.get_id() == std::this_thread::get_id();
+}
+
+// Whether this thread is the one to end the pool. Others wait here until it has ended.
+bool Engine::State::claim_end(Lock& lock) {
+  if (ending) {
+    changed.wait(lock, [this] { return has_ended; });
+    return false;
+  }
+  ending = true;
+  return true;
 }
 
 // Retires the workers, or kills them; requires that nothing is queued or running.
@@ -203,27 +226,37 @@ void Engine::State::stop_workers(Lock& lock, bool kill_now) {
       kill(worker);
     }
   }
-  const auto gone = [this] {
+  const auto ended = [this] {
     return std::all_of(workers.begin(), workers.end(), [](const Worker& worker) {
       return worker.state == WorkerState::absent || worker.ended;
     });
   };
-  if (changed.wait_for(lock, kill_now ? kKillPatience : options.retire_grace, gone)) return;
+  if (changed.wait_for(lock, kill_now ? kKillPatience : options.retire_grace, ended)) return;
   for (Worker& worker : workers) {
     if (worker.alive()) kill(worker);
   }
-  changed.wait_for(lock, kKillPatience, gone);
+  changed.wait_for(lock, kKillPatience, ended);
+}
+
+// What has no outcome yet when no worker is left to give it one.
+void Engine::State::settle_rest(const Error& error) {
+  for (Worker& worker : workers) {
+    for (const Worker::Victim& victim : worker.victims) {
+      --in_flight;
+      --victim.work->flights;
+      fail(victim.work, victim.item, crash_error(worker, victim), worker.number);
+    }
+    worker.victims.clear();
+    fail_in_flight(worker, error);
+  }
+  fail_queued(error);
 }
 
 void Engine::State::shut_down(Lock& lock) {
   finished = true;
   wake_supervisor();
   lock.unlock();
-  if (supervisor.get_id() == std::this_thread::get_id()) {
-    supervisor.detach();  // the last reference was dropped by a continuation
-  } else if (supervisor.joinable()) {
-    supervisor.join();
-  }
+  supervisor.join();
   lock.lock();
   for (Zygote& zygote : zygotes) {
     if (zygote.started.watcher_pid < 0) continue;
@@ -235,15 +268,18 @@ void Engine::State::shut_down(Lock& lock) {
     zygote.state = ZygoteState::dead;
   }
   run_deferred(lock);
+  has_ended = true;
+  changed.notify_all();
 }
 
 bool Engine::drain(base::Deadline deadline) {
   State& s = *state_;
-  if (s.is_copy()) return false;
+  if (s.is_copy() || on_supervisor()) return false;
   State::Lock lock(s.mutex);
-  if (s.stopping) return true;
   s.closed = true;
-  const auto settled = [&s] { return s.idle() && s.deferred.empty() && !s.running_deferred; };
+  const auto settled = [&s] {
+    return s.ending || (s.idle() && s.deferred.empty() && !s.running_deferred);
+  };
   bool clean = true;
   if (deadline.endless()) {
     s.changed.wait(lock, settled);
@@ -255,17 +291,28 @@ bool Engine::drain(base::Deadline deadline) {
     kill();
     return false;
   }
+  if (!s.claim_end(lock)) return true;
   s.stop_workers(lock, false);
+  s.settle_rest(closed_error());
   s.shut_down(lock);
   return true;
 }
 
 void Engine::kill() {
-  State& s = *state_;
-  if (s.is_copy()) return;
+  if (state_->is_copy()) return;
+  if (!on_supervisor()) {
+    state_->kill_all();
+    return;
+  }
+  // A continuation dropped the last reference: the supervisor cannot wait for itself.
+  std::thread([state = state_] { state->kill_all(); }).detach();
+}
+
+void Engine::State::kill_all() {
+  State& s = *this;
   State::Lock lock(s.mutex);
-  if (s.stopping) return;
   s.closed = true;
+  if (!s.claim_end(lock)) return;
   const Error error(Code::cancelled, "the pool was shut down before the call finished");
   s.fail_queued(error);
   for (Worker& worker : s.workers) {
@@ -280,7 +327,7 @@ void Engine::kill() {
   s.fail_queued(error);
   s.run_deferred(lock);
   s.stop_workers(lock, true);
-  s.fail_queued(error);
+  s.settle_rest(error);
   s.shut_down(lock);
 }
 

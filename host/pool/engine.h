@@ -150,14 +150,16 @@ class Engine {
   // call again. Never called on the supervisor thread (assert).
   Wait wait(Event& event, base::Deadline deadline);
 
-  // Runs `continuation` on the supervisor thread.
+  // Runs `continuation` on the supervisor thread; here, when the pool has ended.
   void continue_on_supervisor(std::function<void()> continuation);
   bool on_supervisor() const;
 
   // Accepts nothing new, waits for what is queued and running, retires the workers. What is left
-  // at the deadline settles as `cancelled`. Returns whether everything finished.
+  // at the deadline settles as `cancelled`. Returns whether everything finished; false at once on
+  // the supervisor thread, which would wait for itself.
   bool drain(base::Deadline deadline);
-  // Cancels everything, kills the workers, and waits until they are gone.
+  // Cancels everything, kills the workers, and waits until they are gone (on the supervisor thread:
+  // does not wait).
   void kill();
 
   Stats stats() const;

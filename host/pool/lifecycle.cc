@@ -94,6 +94,7 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   watch_fd(worker.out.fd(), Tag::out, worker.number);
   watch_fd(worker.err.fd(), Tag::err, worker.number);
   worker.started_at = base::now();
+  arm(worker.started_at + options.startup_limit);
   worker.become(WorkerState::forking);
   return {};
 }
@@ -122,8 +123,8 @@ void Engine::State::on_spawn_failure(Worker& worker, Error error) {
 }
 
 void Engine::State::kill(Worker& worker) {
-  // The pid is ours while its pidfd says that the process is not reaped.
-  if (worker.pid > 0 && worker.pidfd && !worker.ended) {
+  // The pid is this process's while its pidfd says that it runs; later it may be another's.
+  if (worker.pidfd && !base::wait_exit(worker.pidfd.get(), base::Deadline::in({}))) {
     base::kill_tree(worker.pid);
   }
   if (worker.state == WorkerState::dying) return;
@@ -131,8 +132,7 @@ void Engine::State::kill(Worker& worker) {
   worker.died_at = base::now();
 }
 
-bool Engine::State::put_down(Worker& worker, const Ticket& work, std::uint32_t item,
-                             Error verdict) {
+bool Engine::State::put_down(Worker& worker, Ticket work, std::uint32_t item, Error verdict) {
   take_back(worker);  // from here on it claims nothing new, so that nothing else can be lost
   drain(worker);
   if (worker.state != WorkerState::ready && worker.state != WorkerState::retiring) return false;
@@ -199,6 +199,19 @@ void Engine::State::lose_in_flight(Worker& worker) {
   }
   for (const Worker::Victim& victim : worker.victims) ++victim.work->flights;
   worker.in_flight.clear();
+}
+
+// Everything the worker had fails, whether it ran or not.
+void Engine::State::fail_in_flight(Worker& worker, const Error& error) {
+  for (InFlight& flight : worker.in_flight) {
+    for (std::uint32_t item = 0; item < flight.posted.end; ++item) {
+      if (flight.work->settled(flight.base + item)) continue;
+      --flight.outstanding;
+      --worker.ahead;
+      --in_flight;
+      fail(flight.work, flight.base + item, error, worker.number);
+    }
+  }
 }
 
 Error Engine::State::crash_error(const Worker& worker, const Worker::Victim& victim) const {

@@ -34,7 +34,10 @@ bool Engine::State::drain() {
 
 bool Engine::State::drain(Worker& worker) {
   bool any = false;
-  while (!worker.mute) {
+  // One round of the ring at most, so that a worker which writes without end is not read without
+  // end.
+  const std::size_t most = options.sizes.ring_bytes / sizeof(wire::Envelope);
+  for (std::size_t i = 0; i < most && !worker.mute; ++i) {
     auto reply = worker.wire->next_reply();
     if (reply.ok() && !reply->has_value()) return any;
     any = true;
@@ -45,14 +48,8 @@ bool Engine::State::drain(Worker& worker) {
     if (worker.state == WorkerState::dying) break;
     // Nothing it says counts any more; its death settles what it had.
     notice(accepted.error().message);
-    const auto running = worker.running(base::now());
-    if (running) {
-      const Ticket work = running->flight->work;
-      --running->flight->outstanding;
-      --worker.ahead;
-      --in_flight;
-      fail(work, running->flight->base + running->item, accepted.error(), worker.number);
-    }
+    // Its claims count as little: what of its calls ran is not known, so none may run again.
+    fail_in_flight(worker, accepted.error());
     kill(worker);
   }
   return any;
@@ -68,8 +65,10 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
         start_failures = 0;
         last_ready = base::now();
         changed.notify_all();
+        return {};
       }
-      return {};
+      if (worker.state != WorkerState::ready) return {};
+      return protocol_error(worker, "it said `ready` twice");
     case wire::Kind::release:
       worker.wire->release_block(reply.block);
       return {};
@@ -130,6 +129,7 @@ Result<void> Engine::State::accept_stopped(Worker& worker, const wire::Reply& re
     flight->work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     flight->work->payload_posted = false;
   }
+  worker.stuck = false;
   requeue(worker, *flight, reply.item, flight->posted.end);
   flight->posted.end = reply.item;
   if (flight->outstanding == 0) finish(worker, flight);
@@ -219,6 +219,7 @@ void Engine::State::run_deferred(Lock& lock) {
     lock.lock();
   }
   running_deferred = false;
+  if (finished) wake_supervisor();  // it waits for this
   if (idle()) changed.notify_all();
 }
 

@@ -85,6 +85,10 @@ Worker* Engine::State::next_worker() {
 
 void Engine::State::pump() {
   if (ready.empty()) return;
+  if (fatal) {
+    fail_queued(*fatal);
+    return;
+  }
   std::uint64_t touched = 0;  // workers to wake, by number modulo 64
   while (!ready.empty()) {
     Worker* worker = next_worker();
@@ -101,6 +105,7 @@ bool Engine::State::define_on(Worker& worker, std::uint32_t function) {
   if (function < worker.defined.size() && worker.defined[function]) return true;
   const Function& known = functions[function];
   auto posted = worker.wire->define(function, known.codec, as_bytes(known.definition));
+  if (!posted.ok() && in_flight == 0) drop_front(std::move(posted).error());
   if (!posted.ok() || !posted->has_value()) return false;
   if (worker.defined.size() <= function) worker.defined.resize(function + 1);
   worker.defined[function] = true;
@@ -138,14 +143,17 @@ bool Engine::State::post_some(Worker& worker) {
     return true;
   }
   Submitted& work = *part.work;
-  const std::uint32_t items = next_count(worker, part);
+  std::uint32_t items = next_count(worker, part);
   if (items == 0 || !define_on(worker, work.batch.function)) return false;
 
-  const bool whole = items == work.batch.count;
-  std::string piece;
-  if (!whole) piece = slice(work, part.first, part.first + items);
-  const std::string& payload = whole ? work.batch.payload : piece;
   const std::uint64_t budget = options.max_shared_bytes;
+  std::string piece;
+  if (items < work.batch.count) piece = slice(work, part.first, part.first + items);
+  if (items > 1 && (piece.empty() ? work.batch.payload : piece).size() > budget) {
+    items = 1;
+    piece = slice(work, part.first, part.first + 1);
+  }
+  const std::string& payload = piece.empty() ? work.batch.payload : piece;
   if (payload.size() > budget) {
     drop_front(Error(Code::backpressure,
                      "a call of " + std::to_string(payload.size()) +
@@ -193,7 +201,7 @@ void Engine::State::record(Worker& worker, const wire::Posted& posted, std::uint
   want(worker, pollers > 0 ? 0 : wire::kRingBell);
   const auto& limit = work.batch.timeout ? work.batch.timeout : options.timeout;
   if (limit) arm(now + *limit);
-  if (worker.ahead > 1) arm(now + kLongItem);
+  arm(now + (worker.ahead > 1 ? kLongItem : kClaimPatience));
   part.first += items;
   if (part.first == part.end) ready.pop_front();
 }

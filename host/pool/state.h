@@ -90,8 +90,11 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   std::optional<Error> fatal;  // why nothing can run any more
   bool closed = false;         // accepts nothing new
   bool stopping = false;       // retiring or killing: no respawn
-  bool finished = false;       // the supervisor is to end
-  bool any_ready = false;      // some worker was ready once
+  bool ending = false;         // some thread drains or kills the pool
+  bool has_ended = false;      // and is done with it
+  bool supervisor_ended = false;
+  bool finished = false;   // the supervisor is to end
+  bool any_ready = false;  // some worker was ready once
   base::Moment last_ready{};
   int start_failures = 0;  // workers in a row that did not come to be ready
   int zygote_deaths = 0;   // in a row, without an item settled in between
@@ -153,11 +156,12 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void on_spawn_failure(Worker& worker, Error error);
   void on_death(Worker& worker);  // its pidfd is readable
   void lose_in_flight(Worker& worker);
+  void fail_in_flight(Worker& worker, const Error& error);
   void bury(Worker& worker);  // everything about its end is known
   Error crash_error(const Worker& worker, const Worker::Victim& victim) const;
   void kill(Worker& worker);
   // Kills the worker if it still runs that item, which gets `verdict`. Nothing else is lost.
-  bool put_down(Worker& worker, const Ticket& work, std::uint32_t item, Error verdict);
+  bool put_down(Worker& worker, Ticket work, std::uint32_t item, Error verdict);
   void fail_start(Error error);
   void watch_fd(int fd, Tag tag, std::size_t index);
 
@@ -187,7 +191,10 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- engine.cc
   bool idle() const { return queued == 0 && in_flight == 0; }
   bool is_copy() const { return base::fork_generation() != fork_generation; }
+  bool claim_end(Lock& lock);
+  void kill_all();
   void stop_workers(Lock& lock, bool kill_now);
+  void settle_rest(const Error& error);
   void shut_down(Lock& lock);
 };
 
@@ -196,6 +203,9 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
 inline constexpr double kBatchSeconds = 1e-3;
 // Work a worker may have ahead of it. Below one batch it would run dry between replies.
 inline constexpr double kAheadSeconds = 2e-3;
+// An awake worker claims within microseconds. After this long its process is looked at: shorter
+// would look at workers that merely wait for a CPU, longer keeps calls with one that is stopped.
+inline constexpr base::Duration kClaimPatience = std::chrono::milliseconds(50);
 // A worker idle for this long gives the pages of its arena back. Shorter, and a loop of large calls
 // pays for fresh pages each time, which cost more than the copy.
 inline constexpr base::Duration kIdleTime = std::chrono::milliseconds(200);

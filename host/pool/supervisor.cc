@@ -15,13 +15,13 @@
 namespace pyhost::pool {
 namespace {
 
-// An awake worker claims within microseconds. After this long its process is looked at: shorter
-// would look at workers that merely wait for a CPU, longer keeps calls with one that is stopped.
-constexpr base::Duration kClaimPatience = std::chrono::milliseconds(50);
-
 // What an idle worker's arena keeps. Without any, the first large call after a pause pays for
 // pages.
 constexpr std::uint64_t kWarmBytes = 1 << 20;
+
+// How long the supervisor drains before it looks at anything else. Shorter costs an epoll_wait per
+// few replies under load; longer makes deadlines late by as much.
+constexpr base::Duration kDrainTime = std::chrono::milliseconds(1);
 
 void clear_counter(int fd) {
   std::uint64_t count = 0;
@@ -39,7 +39,7 @@ std::string limit_text(base::Duration limit) {
 
 void Engine::State::supervise() {
   std::array<epoll_event, 64> events;
-  wire::Spin spin;
+  bool busy = false;  // replies kept coming
   Lock lock(mutex);
   spawn_missing(base::now());
   for (;;) {
@@ -54,9 +54,12 @@ void Engine::State::supervise() {
       continue;
     }
     start_zygotes(lock);
-    if (finished) return;
+    if (finished && deferred.empty() && !running_deferred) {
+      supervisor_ended = true;
+      return;
+    }
     lock.unlock();
-    const int count = epoll_wait(epoll.get(), events.data(), events.size(), -1);
+    const int count = epoll_wait(epoll.get(), events.data(), events.size(), busy ? 0 : -1);
     lock.lock();
     enter_polling();
     for (int i = 0; i < count; ++i) {
@@ -64,7 +67,9 @@ void Engine::State::supervise() {
       dispatch(static_cast<Tag>(tag >> 32), static_cast<std::size_t>(tag & 0xffffffff));
     }
     // While replies keep coming, look for them here instead of being rung for each.
-    while (drain()) run_deferred(lock);
+    // Not for ever: deadlines, deaths and continuations have their turn.
+    const base::Moment until = base::now() + kDrainTime;
+    for (busy = drain(); busy && base::now() < until; busy = drain()) run_deferred(lock);
     leave_polling();
   }
 }
@@ -137,7 +142,18 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
     bury(worker);
     return never;
   }
-  if (worker.state == WorkerState::absent) return never;
+  if (worker.state == WorkerState::forking || worker.state == WorkerState::starting) {
+    const base::Moment limit = worker.started_at + options.startup_limit;
+    if (now < limit) return limit;
+    notice("worker " + std::to_string(worker.number) + " was not ready after " +
+           limit_text(options.startup_limit) + " and is replaced");
+    if (worker.state == WorkerState::starting) {
+      kill(worker);
+    } else {  // nobody knows its pid: the zygote itself is stuck
+      base::kill_tree(zygote_of(worker).started.watcher_pid);
+    }
+    return never;
+  }
   if (worker.state != WorkerState::ready) return never;
   if (worker.stuck && worker.in_flight.empty()) {
     worker.stuck = worker.stopped();

@@ -466,6 +466,54 @@ TEST(Start, MethodSpawnWorksLikeZygote) {
   EXPECT_EQ(pool.call<int>("square", 6), 36);
 }
 
+TEST(Drain, MayBeAskedForByTwoThreadsAtOnce) {
+  Pool pool = start_pool();
+  const Future<double> busy = pool.submit<double>("nap", 0.1);
+  std::atomic<int> clean = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 3; ++i) {
+      threads.emplace_back([&] { clean += pool.drain(20s) ? 1 : 0; });
+    }
+  }
+
+  EXPECT_EQ(clean, 3);
+  EXPECT_DOUBLE_EQ(busy.get(), 0.1);
+}
+
+TEST(Drain, IsRefusedInAContinuationWhichWouldWaitForItself) {
+  Pool pool = start_pool();
+  std::atomic<int> drained = -1;
+
+  pool.submit<int>("square", 2).then([&](const auto&) { drained = pool.drain(20s) ? 1 : 0; });
+
+  const auto limit = std::chrono::steady_clock::now() + 20s;
+  while (drained < 0 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+  EXPECT_EQ(drained, 0);
+  EXPECT_EQ(pool.call<int>("square", 3), 9);
+}
+
+TEST(Future, RunsContinuationsOfAPoolThatHasEnded) {
+  Pool pool = start_pool();
+  const Future<int> done = pool.submit<int>("square", 4);
+  done.get();
+  pool.drain(20s);
+  int answer = 0;
+
+  done.then([&](const Result<int>& result) { answer = *result; });
+
+  EXPECT_EQ(answer, 16);
+}
+
+TEST(Timeout, OfAllTimeIsNone) {
+  Pool pool = start_pool();
+
+  EXPECT_EQ(pool.with({.timeout = std::chrono::nanoseconds::max()}).call<int>("square", 3), 9);
+
+  const auto later = pool.with({.timeout = 50ms}).try_call<int>("never_return");
+  EXPECT_EQ(later.error().code, Code::timeout);
+}
+
 TEST(Stats, CountWhatHappened) {
   Pool pool = start_pool();
   for (int i = 0; i < 10; ++i) pool.call<int>("square", i);

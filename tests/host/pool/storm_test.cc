@@ -131,6 +131,16 @@ TEST(Storm, OfAKilledWatcherIsSurvived) {
   EXPECT_FALSE(alive(zygote));
 }
 
+TEST(Storm, OfAStoppedWorkerLeavesItsCallsToTheOthers) {
+  Pool pool = start_pool();
+  const pid_t worker = pool.call<int>("pid");
+  kill(worker, SIGSTOP);
+
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(pool.call<int>("square", i), i * i);
+
+  kill(worker, SIGCONT);
+}
+
 TEST(Storm, OfStoppedWorkersEndsAtTheTimeLimit) {
   Pool pool = start_pool({.timeout = 200ms});
   const pid_t worker = pool.call<int>("pid");
