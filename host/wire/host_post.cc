@@ -48,16 +48,21 @@ bool HostEnd::State::has_room(std::uint32_t bytes) {
   if (fits()) return true;
   reclaim();
   if (fits()) return true;
-  // The worker may be about to pass a record and then sleep for good: it is asked to ring.
+  ask_for_room();
+  return fits();
+}
+
+// The worker may be about to pass a record and then sleep for good: it is asked to ring.
+void HostEnd::State::ask_for_room() {
   if (!waits_for_room) ours->wants_room.store(1, std::memory_order_seq_cst);
   waits_for_room = true;
   reclaim();
-  return fits();
 }
 
 // The block with a copy of `payload`; nullopt when the arena has no room now.
 Result<std::optional<std::uint64_t>> HostEnd::State::store_block(Bytes payload) {
   if (!arena.has_room(payload.size())) reclaim();
+  if (!arena.has_room(payload.size())) ask_for_room();
   auto block = arena.allocate(payload.size());
   if (!block.ok()) {
     const bool later = arena.used_bytes() > 0 && !arena.has_room(payload.size());

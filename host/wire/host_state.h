@@ -63,6 +63,7 @@ struct HostEnd::State {
   void reclaim();
   void drop_block(Record& record);
   bool has_room(std::uint32_t bytes);
+  void ask_for_room();
   Result<std::optional<Posted>> append(Envelope envelope, Bytes payload);
   Result<std::optional<std::uint64_t>> store_block(Bytes payload);
 

@@ -250,7 +250,10 @@ void WorkerEnd::State::ring_bell() const {
 // to come for it, and then sees this one too (it stores reply_tail, then loads reply_head).
 void WorkerEnd::State::announce() {
   const std::uint32_t wants = theirs->wants.load(std::memory_order_seq_cst);
-  if (wants == 0) return;
+  if (wants == 0) {
+    announced_wants = 0;  // announced_head grows stale; positions wrap, so do not compare it later
+    return;
+  }
   const std::uint32_t taken = theirs->reply_tail.load(std::memory_order_seq_cst);
   const bool told = static_cast<std::int32_t>(announced_head - taken) > 0;
   if (told && announced_wants == wants) return;
