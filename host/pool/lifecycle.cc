@@ -201,6 +201,21 @@ void Engine::State::lose_in_flight(Worker& worker) {
   worker.in_flight.clear();
 }
 
+// What a worker that broke the protocol had claimed fails; the rest goes to others when it is dead.
+// Where its claim makes no sense either, everything it had fails: none of it may run twice.
+void Engine::State::fail_claimed(Worker& worker, const Error& error) {
+  const auto running = worker.running(base::now());
+  if (!running) {
+    fail_in_flight(worker, error);
+    return;
+  }
+  const Ticket work = running->flight->work;
+  --running->flight->outstanding;
+  --worker.ahead;
+  --in_flight;
+  fail(work, running->flight->base + running->item, error, worker.number);
+}
+
 // Everything the worker had fails, whether it ran or not.
 void Engine::State::fail_in_flight(Worker& worker, const Error& error) {
   for (InFlight& flight : worker.in_flight) {

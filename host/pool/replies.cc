@@ -48,8 +48,7 @@ bool Engine::State::drain(Worker& worker) {
     if (worker.state == WorkerState::dying) break;
     // Nothing it says counts any more; its death settles what it had.
     notice(accepted.error().message);
-    // Its claims count as little: what of its calls ran is not known, so none may run again.
-    fail_in_flight(worker, accepted.error());
+    fail_claimed(worker, accepted.error());
     kill(worker);
   }
   return any;

@@ -156,6 +156,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void on_spawn_failure(Worker& worker, Error error);
   void on_death(Worker& worker);  // its pidfd is readable
   void lose_in_flight(Worker& worker);
+  void fail_claimed(Worker& worker, const Error& error);
   void fail_in_flight(Worker& worker, const Error& error);
   void bury(Worker& worker);  // everything about its end is known
   Error crash_error(const Worker& worker, const Worker::Victim& victim) const;

@@ -106,12 +106,12 @@ def complain(line):
     kill_self()
 
 
-def scribble():
-    """Overwrites the header of the memory in which this worker talks to the host."""
+def scribble(offset, size):
+    """Overwrites a part of the memory in which this worker talks to the host."""
     import ctypes
 
     with open("/proc/self/maps") as maps:
         shared = [line.split() for line in maps if "rw-s" in line and "memfd:" in line]
     for fields in shared:
-        ctypes.memset(int(fields[0].split("-")[0], 16), 0xFF, 4096)
+        ctypes.memset(int(fields[0].split("-")[0], 16) + offset, 0xFF, size)
     never_return()

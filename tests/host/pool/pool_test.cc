@@ -286,13 +286,24 @@ TEST(WorkerDeath, BringsTheLastLinesOfStderr) {
 
 TEST(Protocol, AWorkerThatBreaksItIsReplacedAndTheOthersGoOn) {
   Pool pool = start_pool();
-  const auto doomed = pool.submit<int>("scribble");
+  const auto doomed = pool.submit<int>("scribble", 64, 4);  // how far it has written
   std::vector<Future<int>> others;
   for (int i = 0; i < 50; ++i) others.push_back(pool.submit<int>("square", i));
 
   EXPECT_EQ(doomed.try_get().error().code, Code::protocol);
 
   for (int i = 0; i < 50; ++i) EXPECT_EQ(others[static_cast<std::size_t>(i)].get(), i * i);
+}
+
+TEST(Protocol, CallsOfAWorkerWhoseClaimsMakeNoSenseAreNotRunAgain) {
+  Pool pool = start_pool();
+  const TempFolder folder;
+  std::vector<Future<int>> doomed;
+  for (int i = 0; i < 4; ++i) doomed.push_back(pool.submit<int>("scribble", 0, 4096));
+
+  for (const auto& future : doomed) EXPECT_EQ(future.try_get().error().code, Code::protocol);
+
+  EXPECT_EQ(pool.call<int>("square", 5), 25);
 }
 
 TEST(WorkerDeath, InABatchLosesOnlyTheClaimedItemAndRunsNothingTwice) {

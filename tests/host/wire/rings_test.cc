@@ -109,6 +109,21 @@ TEST(CallRing, RingsTheBellWhenAHostShortOfRoomCanGoOn) {
   EXPECT_EQ(pair.rings(), 0u) << "nobody waits for room any more";
 }
 
+TEST(CallRing, RingsTheBellWhenAHostShortOfArenaCanGoOn) {
+  Pair pair;
+  const std::string most_of_it(700'000, 'x');
+  pair.host.finish(pair.post(most_of_it));
+  const std::optional<Incoming> incoming = pair.worker.next();
+  const bool fits_before = pair.fits(most_of_it);
+  ASSERT_EQ(pair.rings(), 0u);
+
+  pair.worker.passed(*incoming);
+
+  EXPECT_FALSE(fits_before);
+  EXPECT_EQ(pair.rings(), 1u);
+  EXPECT_TRUE(pair.fits(most_of_it));
+}
+
 TEST(CallRing, BelievesNoTailOutsideItsOwnRecords) {
   Pair pair;
   const std::string quarter(1000, 'x');
