@@ -169,12 +169,15 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
 PyObject* map(PyObject* object, PyObject* args) {
   EngineObject* self = engine_object(object);
   MapSettings settings;
-  PyObject *iterator = nullptr, *timeout = nullptr;
-  int star = 0;
-  if (!PyArg_ParseTuple(args, "IOpIIO:map", &settings.function, &iterator, &star, &settings.count,
-                        &settings.ahead, &timeout)) {
+  PyObject *iterator = nullptr, *timeout = nullptr, *owner = nullptr;
+  int star = 0, runs_unread = 0, has_end = 0;
+  if (!PyArg_ParseTuple(args, "IOpIIOppO:map", &settings.function, &iterator, &star,
+                        &settings.count, &settings.ahead, &timeout, &runs_unread, &has_end,
+                        &owner)) {
     return nullptr;
   }
+  settings.runs_unread = runs_unread != 0;
+  settings.has_end = has_end != 0;
   if (!PyIter_Check(iterator)) {
     PyErr_SetString(PyExc_TypeError, "expected an iterator");
     return nullptr;
@@ -184,7 +187,7 @@ PyObject* map(PyObject* object, PyObject* args) {
   if (duration) settings.deadline = base::Deadline::in(*duration);
   settings.style = star != 0 ? wire::Style::args : wire::Style::value;
   MapInput input(PyRef::borrow(iterator), PyRef::borrow(self->dumps));
-  return make_map_iterator(self->handle, std::move(input), settings);
+  return make_map_iterator(self->handle, std::move(input), settings, owner);
 }
 
 PyObject* start_drain(PyObject* self, PyObject*) {
@@ -262,7 +265,8 @@ PyMethodDef kMethods[] = {
     {"define", define, METH_VARARGS, "define(codec, definition, name) -> number"},
     {"submit", reinterpret_cast<PyCFunction>(slot(submit)), METH_FASTCALL,
      "submit(type, function, args, kwargs, timeout) -> task"},
-    {"map", map, METH_VARARGS, "map(function, iterator, star, count, ahead, timeout) -> iterator"},
+    {"map", map, METH_VARARGS,
+     "map(function, iterator, star, count, ahead, timeout, runs_unread, has_end, owner)"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
     {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},

@@ -64,6 +64,10 @@ bool EngineHandle::usable() const {
   return base::fork_generation() == generation_ && any_engine() != nullptr;
 }
 
+bool EngineHandle::accepts() const {
+  return base::fork_generation() == generation_ && engine_ != nullptr;
+}
+
 std::shared_ptr<pool::Engine> EngineHandle::engine() const {
   if (base::fork_generation() != generation_) {
     PyErr_SetString(

@@ -31,6 +31,8 @@ class EngineHandle {
   // The engine; null with a RuntimeError set once it is closed, or in a copy of its process.
   std::shared_ptr<pool::Engine> engine() const;
   bool usable() const;  // the same question without an exception
+  // Whether what is submitted now is run: not once it is closing, nor in a copy of its process.
+  bool accepts() const;
 
   // Waits for `event`. False with an exception set: a signal handler raised, or the engine is
   // gone; `timed_out` tells the remaining case from success.

@@ -44,6 +44,12 @@ void MapInput::fail() {
   failure_ = take_exception();
 }
 
+void MapInput::cut() {
+  fail();
+  items_ = {};
+  held_.clear();
+}
+
 void MapInput::fill(pool::Batch& batch, std::uint32_t most) {
   batch.count = 0;
   if (!held_.empty()) {

@@ -25,6 +25,8 @@ class MapInput {
 
   // No item is left to be filled in; `failure` says whether that is because of an exception.
   bool ended() const { return !items_ && held_.empty(); }
+  // Ends the input here, with the exception that is set.
+  void cut();
   // The exception that ended the input, else empty. It belongs behind the last item.
   python::PyRef take_failure() { return std::move(failure_); }
 

@@ -3,10 +3,11 @@
 import os
 import sys
 import threading
+import weakref
 
-_lock = threading.Lock()
-_pools = set()     # adopted, not released
-_draining = []     # engines that finish in the background
+_lock = threading.RLock()  # a garbage collection below it may drop, and so close, a pool
+_pools = weakref.WeakSet()  # adopted, not released
+_draining = []              # engines that finish in the background
 _registered = False
 _ending = False
 
@@ -60,7 +61,7 @@ def _close_all():
 def _forget():
     """In a forked process: the pools belong to the one it was forked from."""
     global _lock, _ending
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _pools.clear()
     _draining.clear()
     _ending = False

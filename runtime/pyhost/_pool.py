@@ -4,6 +4,7 @@ import itertools
 import os
 import sys
 import threading
+import weakref
 
 from pyhost import _lifecycle, _main, _remote, _settings
 from pyhost._core import core
@@ -12,11 +13,14 @@ from pyhost._pickling import Pickling
 
 _keys = itertools.count(1)
 
+_process = object()  # replaced in a forked process
+
 
 class Pool:
     """What an Executor drives, and the default pool.
 
     Threads: any. Under start method `fork` the workers are copies of this process as it is at the first call.
+    Lifetime: closed when nobody refers to it: neither an Executor nor the iterator of a map with input left.
     """
 
     def __init__(self, workers, start, timeout, initializer=None, initargs=()):
@@ -27,9 +31,10 @@ class Pool:
         self._initargs = initargs
         self._lock = threading.Lock()
         self._closed = False
+        self._process = None  # in which it was started
         self._engine = None
         self._functions = None
-        self._unread = []  # maps of which no result was asked for yet: closing runs them to the end
+        self._maps = weakref.WeakSet()
         _lifecycle.adopt(self)
 
     def submit(self, function, args, kwargs):
@@ -47,7 +52,7 @@ class Pool:
             return failed(error)
 
     def map(self, function, iterables, timeout, chunksize, buffersize, keep):
-        """An iterator over results. `keep`: closing the pool runs it to the end if nobody has started to read."""
+        """An iterator over results. `keep`: closing the pool finishes it, if its input has a length."""
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         if buffersize is not None and buffersize < 1:
@@ -57,22 +62,28 @@ class Pool:
         number = self._functions.find(function)
         number = self._functions.define(function) if number[1] else number[0]
         count = chunksize if chunksize is not None and chunksize > 1 else 0
-        results = engine.map(number, items, len(iterables) != 1, count, buffersize or 0, timeout)
-        if keep and buffersize is None:
-            self._unread = [known for known in self._unread if not known._started()]
-            self._unread.append(results)
+        has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
+        keep = keep and buffersize is None
+        results = engine.map(number, items, len(iterables) != 1, count, buffersize or 0, timeout, keep, has_end, self)
+        self._maps.add(results)
         return results
 
     def stats(self):
         return self._engine.stats() if self._engine is not None else {}
 
     def _start(self, function):
+        if self._is_copy():  # taken while the lock was held, perhaps
+            raise RuntimeError("this pool belongs to the process this one was forked from; make a new one here")
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._engine is None:
+                self._process = _process
                 self._engine = self._make_engine(function)
             return self._engine
+
+    def _is_copy(self):
+        return self._process is not None and self._process is not _process
 
     def _make_engine(self, function):
         start = _settings.choose_start(self._start_method)
@@ -97,36 +108,44 @@ class Pool:
     def close(self, wait=True, cancel=False, kill=False):
         """Accepts nothing new. Finishes what was submitted, or with `cancel` only what runs, or with `kill`
         nothing."""
+        if self._is_copy():
+            return
         with self._lock:
             self._closed = True
             engine, self._engine = self._engine, None
-            unread, self._unread = self._unread, []
         if engine is None:
             _lifecycle.release(self)
             return
         try:
-            self._finish(engine, unread, wait, cancel, kill)
+            self._finish(engine, wait, cancel, kill)
         except BaseException:  # Ctrl-C: nothing may be left running that nobody waits for
             engine.kill()
             _lifecycle.release(self)
             raise
 
-    def _finish(self, engine, unread, wait, cancel, kill):
+    def __del__(self):
+        self.close(wait=False)
+
+    def _finish(self, engine, wait, cancel, kill):
         if kill:
             engine.kill()
-        elif not wait and not cancel and any(not results._started() for results in unread):
-            thread = threading.Thread(target=self._finish, args=(engine, unread, True, False, False))
-            thread.start()
-            return
         else:
             if cancel:
                 engine.cancel_queued()
             else:
-                for results in unread:
-                    results._finish()
+                for results in list(self._maps):
+                    results._finish(wait)
             engine.start_drain()
             if wait:
                 engine.wait_drained()
             else:
                 _lifecycle.drain_later(engine)
         _lifecycle.release(self)
+
+
+def _forget():
+    global _process
+    _process = object()
+
+
+os.register_at_fork(after_in_child=_forget)

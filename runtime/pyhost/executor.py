@@ -57,7 +57,8 @@ class Executor(concurrent.futures.Executor):
             chunksize: int = 1, buffersize: Optional[int] = None) -> Iterator[_T]:
         """Results in order, as `pyhost.map`. Chunks are made automatically; a `chunksize` above 1 is obeyed.
 
-        Without `buffersize`, a map whose results nobody reads is run to its end by `shutdown`.
+        The results can also be read after `shutdown`, which waits for all of them if the input has a length and no
+        `buffersize` is given. Otherwise what was not read by then is cut: a `RuntimeError` stands in its place.
         """
         if not iterables:
             return iter(())
@@ -72,8 +73,3 @@ class Executor(concurrent.futures.Executor):
             self._pool.close(kill=True)
         else:
             self.shutdown()
-
-    def __del__(self):
-        pool = self.__dict__.get("_pool")
-        if pool is not None:
-            pool.close(wait=False)

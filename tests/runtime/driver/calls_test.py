@@ -3,6 +3,7 @@
 import itertools
 import threading
 import unittest
+import warnings
 
 from driver_case import WithExecutor, for_each_start, pyhost
 
@@ -227,6 +228,62 @@ class Maps(WithExecutor):
         self.executor.shutdown()
 
         self.assertEqual(len(path.read_text().splitlines()), 5000)
+
+    def test_results_are_read_after_the_executor_was_left(self):
+        with pyhost.Executor(2, start=self.start_method) as executor:
+            unread, large = executor.map(abs, range(5)), executor.map(abs, range(20_000))
+            of_generator = executor.map(abs, (i for i in range(5)))
+            begun = executor.map(abs, range(20_000))
+            next(begun)
+
+        self.assertEqual(list(unread), [0, 1, 2, 3, 4])
+        self.assertEqual(list(large), list(range(20_000)))
+        self.assertEqual(list(of_generator), [0, 1, 2, 3, 4])
+        self.assertEqual(list(begun), list(range(1, 20_000)))
+
+    def test_results_are_read_after_a_shutdown_that_does_not_wait(self):
+        results = self.executor.map(echo, range(3000))
+        self.executor.shutdown(wait=False)
+
+        self.assertEqual(list(results), list(range(3000)))
+
+    def test_an_iterator_outlives_its_executor(self):
+        for inputs in (range(3000), (i for i in range(3000))):
+            results = pyhost.Executor(1, start=self.start_method).map(echo, inputs)
+            self.assertEqual(list(results), list(range(3000)))
+
+    def test_a_map_of_a_dropped_executor_and_iterator_is_finished(self):
+        path = self.folder / "lines"
+        executor = pyhost.Executor(1, start=self.start_method)
+        executor.map(append_line, [str(path)] * 1000, range(1000))
+        last = executor.submit(echo, 1)
+        del executor
+
+        self.assertEqual(last.result(timeout=30), 1)
+        self.assertEqual(len(path.read_text().splitlines()), 1000)
+
+    def test_an_endless_input_is_cut_by_shutdown_and_says_so(self):
+        with warnings.catch_warnings(record=True) as caught, pyhost.Executor(2, start=self.start_method) as executor:
+            warnings.simplefilter("always")
+            results = executor.map(echo, itertools.count())
+            executor.shutdown()
+        seen = []
+        with self.assertRaisesRegex(RuntimeError, "after shutdown"):
+            for value in results:
+                seen.append(value)
+
+        self.assertGreater(len(seen), 1)
+        self.assertEqual(seen, list(range(len(seen))))
+        self.assert_says(str(caught[0].message), "it has no length")
+
+    def test_shutdown_waits_for_a_map_that_another_thread_reads(self):
+        results, seen = self.executor.map(echo, range(5000)), []
+        reader = threading.Thread(target=lambda: seen.extend(results))
+        reader.start()
+        self.executor.shutdown()
+        reader.join(30)
+
+        self.assertEqual(seen, list(range(5000)))
 
 
 def append_line(path, number):

@@ -143,6 +143,26 @@ print(executor.submit(pow, 2, 5).result())
 """)
         self.assert_says(outcome.out, "belongs to the process this one was forked from", "\n32\n")
 
+    def test_a_task_that_uses_the_pool_it_runs_on_is_refused(self):
+        outcome = self.run_python("""
+import pyhost
+executor = pyhost.Executor(1, start="fork")
+def submit(): return executor.submit(abs, 1).result()
+def map(): return list(executor.map(abs, [1]))
+def leave():
+    with executor: pass
+def drop():
+    global executor
+    del executor
+for _ in range(2):  # the second round is in a new worker
+    for task in (submit, map, leave, drop):
+        print(executor.submit(task).exception(timeout=20), flush=True)
+    executor.submit(__import__("os")._exit, 1).exception()
+""")
+        refusal = "this pool belongs to the process this one was forked from; make a new one here"
+        expected = f"{refusal}\n{refusal}\nNone\nNone\n" * 2
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, expected, ""))
+
     def test_multiprocessing_works_beside_a_pool(self):
         outcome = self.run_python("""
 import multiprocessing, pyhost

@@ -1,0 +1,214 @@
+// map.cc: keeps the workers of a map busy, and yields its results in order.
+//
+//   input --pull, encode--> open batches --settled--> yielded in order
+//           `pump`            at most kBatchesPerWorker per worker
+//
+// Pumping happens in the iterating thread alone, so a consumer that is slow, or stops, holds the
+// input back. Only while that thread waits for the oldest item does it read further ahead, up to a
+// bound, so that one long item does not leave the other workers idle. An engine that is closed
+// cuts the input: what was submitted is still yielded, and an exception stands behind it.
+#include <Python.h>
+#include <driver/map.h>
+#include <driver/outcome.h>
+#include <driver/unlocked.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+namespace pyhost::driver {
+
+using python::PyRef;
+
+namespace {
+
+// Halved: workers run dry while the consumer uses a result. Doubled: more is read ahead for
+// nothing when the consumer stops.
+constexpr int kBatchesPerWorker = 4;
+// Slots of a batch cost about 150 bytes each until they are yielded.
+constexpr std::uint32_t kLargestBatch = 8192;
+
+}  // namespace
+
+Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings& settings,
+         int workers, PyObject* owner)
+    : handle_(std::move(handle)),
+      input_(std::move(input)),
+      settings_(settings),
+      owner_(PyRef::borrow(owner)),
+      target_(workers * kBatchesPerWorker),
+      ahead_(settings.ahead != 0 ? settings.ahead
+                                 : kLargestBatch * static_cast<std::uint32_t>(target_)) {}
+
+bool Map::room(bool waiting) const {
+  if (input_.ended() || unyielded_ >= ahead_ || state_->open_batches() >= target_) return false;
+  return waiting || batches_.size() < static_cast<std::size_t>(target_);
+}
+
+bool Map::pump(bool waiting) {
+  if (!room(waiting)) return true;
+  if (!handle_->accepts()) {
+    cut();
+    return true;
+  }
+  const std::shared_ptr<pool::Engine> engine = handle_->engine();
+  if (!engine) return false;
+  while (room(waiting) && submit_batch(*engine, ahead_ - unyielded_)) {
+  }
+  return true;
+}
+
+void Map::cut() {
+  if (handle_->engine()) {  // it still finishes what it has
+    PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
+  }
+  input_.cut();
+}
+
+bool Map::submit_batch(pool::Engine& engine, std::uint64_t most) {
+  std::uint32_t wanted = settings_.count;
+  if (wanted == 0) {
+    const auto suggest = [&] { return engine.suggested_count(settings_.function); };
+    wanted = std::min(without_gil(suggest), kLargestBatch);
+  }
+  pool::Batch batch;
+  batch.function = settings_.function;
+  batch.codec = wire::Codec::pickle;
+  batch.style = settings_.style;
+  input_.fill(batch, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most)));
+  if (batch.count == 0) return false;
+  if (!handle_->accepts()) {  // closed by another thread, or by the input itself
+    cut();
+    return false;
+  }
+  auto sink = std::make_shared<MapBatch>(state_, batch.count);
+  batch.sink = sink;
+  unyielded_ += batch.count;
+  state_->batch_opened();
+  pool::Ticket ticket = without_gil([&] { return engine.submit(std::move(batch)); });
+  handle_->remember(ticket);
+  batches_.push_back({std::move(sink), std::move(ticket)});
+  return true;
+}
+
+// False with an exception set.
+bool Map::wait(Slot& slot) {
+  while (!slot.ready.load()) {
+    if (!pump(true)) return false;
+    // Below the target once more there is input to send meanwhile.
+    const bool more = !input_.ended() && unyielded_ < ahead_;
+    const std::shared_ptr<pool::Event> event = state_->await(slot, more ? target_ - 1 : -1);
+    bool timed_out = false;
+    if (!handle_->wait(*event, settings_.deadline, timed_out)) return false;
+    if (timed_out && !slot.ready.load()) {
+      raise_futures_error("TimeoutError");
+      return false;
+    }
+  }
+  return true;
+}
+
+pool::Outcome Map::advance() {
+  OpenBatch& oldest = batches_.front();
+  pool::Outcome outcome = std::move(oldest.sink->slot(position_).outcome);
+  --unyielded_;
+  if (++position_ == oldest.sink->count()) {
+    batches_.pop_front();
+    position_ = 0;
+  }
+  return outcome;
+}
+
+PyRef Map::next() {
+  if (!pump(false)) return {};
+  if (batches_.empty()) {
+    const PyRef failure = input_.take_failure();
+    if (failure) raise(failure.get());
+    return {};
+  }
+  if (!wait(batches_.front().sink->slot(position_))) return {};
+  Decoded decoded = decode(advance());
+  if (decoded.exception) raise(decoded.exception.get());
+  return std::move(decoded.value);
+}
+
+bool Map::finish(bool wait) {
+  if (!settings_.runs_unread || input_.ended() || !handle_->accepts()) return true;
+  const std::shared_ptr<pool::Engine> engine = handle_->engine();
+  if (!engine) return false;
+  // One batch more of an input that may be endless: perhaps all that was left is its end.
+  bool more = submit_batch(*engine, kLargestBatch);
+  while (settings_.has_end && more) {
+    if (wait && !wait_for_room()) return false;
+    more = submit_batch(*engine, kLargestBatch);
+  }
+  return input_.ended() || started || warn_of_cut();
+}
+
+// Until fewer batches than the target are open. False with an exception set.
+bool Map::wait_for_room() {
+  const Slot none;
+  while (state_->open_batches() >= target_) {
+    const std::shared_ptr<pool::Event> event = state_->await(none, target_ - 1);
+    bool timed_out = false;
+    if (!handle_->wait(*event, base::Deadline::never(), timed_out)) return false;
+  }
+  return true;
+}
+
+bool Map::warn_of_cut() const {
+  return PyErr_WarnEx(PyExc_RuntimeWarning,
+                      "the input of a map was not read to its end, because nobody read the "
+                      "results and it has no length; read them, or pass a list",
+                      1) == 0;
+}
+
+bool Map::enter(bool finishing) {
+  while (busy_) {
+    if (busy_here()) {
+      PyErr_SetString(PyExc_ValueError, "the input of this map asks for its results");
+      return false;
+    }
+    if (!finishing && !finishing_) {
+      PyErr_SetString(PyExc_ValueError,
+                      "another thread is waiting for the next result of this map");
+      return false;
+    }
+    without_gil([] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+    if (PyErr_CheckSignals() != 0) return false;
+  }
+  busy_ = true;
+  finishing_ = finishing;
+  busy_thread_ = PyThread_get_thread_ident();
+  return true;
+}
+
+int Map::traverse(visitproc visit, void* arg) const {
+  Py_VISIT(owner_.get());
+  return input_.traverse(visit, arg);
+}
+
+void Map::clear() {
+  input_.clear();
+  owner_ = {};
+}
+
+void Map::cancel() {
+  clear();
+  const std::deque<OpenBatch> batches = std::exchange(batches_, {});
+  unyielded_ = 0;
+  if (batches.empty() || !handle_->usable()) return;
+  const std::shared_ptr<pool::Engine> engine = handle_->engine();
+  without_gil([&] {
+    for (const OpenBatch& batch : batches) {
+      if (!batch.sink->settled()) engine->cancel(batch.ticket, std::nullopt, false);
+    }
+  });
+}
+
+void Map::forget() {
+  if (started || !settings_.runs_unread) cancel();
+}
+
+}  // namespace pyhost::driver

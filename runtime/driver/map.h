@@ -1,0 +1,90 @@
+// map.h: the C++ half of a map's iterator.
+#pragma once
+
+#include <Python.h>
+#include <base/clock.h>
+#include <driver/handle.h>
+#include <driver/map_input.h>
+#include <driver/map_state.h>
+#include <python/ref.h>
+#include <wire/layout.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+
+namespace pyhost::driver {
+
+struct MapSettings {
+  std::uint32_t function = 0;
+  wire::Style style = wire::Style::value;
+  std::uint32_t count = 0;   // items per batch; 0: what takes about a millisecond
+  std::uint32_t ahead = 0;   // items pulled and not yet yielded; 0: the default bound
+  bool runs_unread = false;  // all of the input, even if nobody asks for a result
+  bool has_end = false;      // the input is known to end
+  base::Deadline deadline = base::Deadline::never();  // for every result
+};
+
+// A batch whose items are not all yielded.
+struct OpenBatch {
+  std::shared_ptr<MapBatch> sink;
+  pool::Ticket ticket;
+};
+
+// Keeps the workers of a map busy, and yields its results in order.
+//
+// Threads: all operations need the GIL, and give it away while they wait; see `enter`.
+class Map {
+ public:
+  Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings& settings,
+      int workers, PyObject* owner);
+
+  // Submits batches while there is room. `waiting`: the oldest item is not ready. False with an
+  // exception set.
+  bool pump(bool waiting);
+  // The next result; null with an exception, or without one at the end.
+  python::PyRef next();
+  // Before the engine is closed: submits what is left of an input that has an end, and keeps the
+  // results. `wait`: holds no more of it in memory than `pump`. False with an exception set.
+  bool finish(bool wait);
+  // Cancels what has not started, and forgets the rest.
+  void cancel();
+  // Nobody can ask for a result any more: `cancel`, unless all of it has to run.
+  void forget();
+
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+
+  // One thread at a time, from `enter` to `leave`, is in `next` or `finish`. False with an
+  // exception set: another one is in `next`, or this one is below either.
+  bool enter(bool finishing);
+  bool busy() const { return busy_; }
+  bool busy_here() const { return busy_ && busy_thread_ == PyThread_get_thread_ident(); }
+  void leave() { busy_ = finishing_ = false; }
+  bool started = false;  // a result was asked for
+
+ private:
+  bool room(bool waiting) const;
+  bool submit_batch(pool::Engine& engine, std::uint64_t most);
+  void cut();
+  bool wait(Slot& slot);
+  bool wait_for_room();
+  bool warn_of_cut() const;
+  pool::Outcome advance();
+
+  std::shared_ptr<EngineHandle> handle_;
+  MapInput input_;
+  MapSettings settings_;
+  python::PyRef owner_;
+  bool busy_ = false;
+  bool finishing_ = false;
+  unsigned long busy_thread_ = 0;
+  int target_;
+  std::uint32_t ahead_;
+  std::shared_ptr<MapState> state_ = std::make_shared<MapState>();
+  std::deque<OpenBatch> batches_;
+  std::uint32_t position_ = 0;  // in the oldest batch
+  std::uint64_t unyielded_ = 0;
+};
+
+}  // namespace pyhost::driver
