@@ -9,7 +9,7 @@ import sys
 import types
 import weakref
 
-from pyhost import _main, _remote
+from pyhost import _main, _remote, _wrappers
 from pyhost._core import core
 
 
@@ -29,6 +29,11 @@ def _importable(function):
 
 def name_of(function):
     return getattr(function, "__qualname__", None) or type(function).__qualname__
+
+
+def _has_no_state(function):
+    """Whether it may go once for many calls; what a cache holds does not matter."""
+    return isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)) or _wrappers.is_cache(function)
 
 
 class _Known:
@@ -66,7 +71,7 @@ class Functions:
         known = self._known.get(id(function))
         if known is not None and known.number is not None and known.is_for(function):
             return known.number, False
-        if not isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)):
+        if not _has_no_state(function):
             return self._number_of_apply(), True
         if isinstance(function, types.BuiltinFunctionType) and not isinstance(function.__self__, types.ModuleType):
             return self._number_of_apply(), True
@@ -78,17 +83,18 @@ class Functions:
     def define(self, function):
         """The number of a definition of the function as it is now."""
         watch = None
-        if isinstance(function, types.FunctionType) and not _importable(function):
-            watch = _main.Watch(function)
+        if not _importable(function):
+            inner = function.__wrapped__ if _wrappers.is_cache(function) else function
+            watch = _main.Watch(inner) if isinstance(inner, types.FunctionType) else None
         number = self._define(function)
-        if isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)):
+        if _has_no_state(function):
             self._keep(function, number, watch)
         return number
 
     def _is_passing(self, function, known):
         """A closure or lambda seen for the first time: most are used once, and definitions stay for ever."""
         seen = known is not None and known.reference() is function
-        return not seen and (function.__name__ == "<lambda>" or bool(getattr(function, "__closure__", None)))
+        return not seen and (name_of(function).endswith("<lambda>") or bool(getattr(function, "__closure__", None)))
 
     def _define(self, function):
         target = self._initialize(function) if self._initialize is not None else function

@@ -97,7 +97,7 @@ class Snapshot:
 
     def knows(self, thing):
         """Whether workers find the same function or class under its name, with the same globals around it."""
-        qualname = getattr(thing, "__qualname__", "")
+        qualname = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
         if not self._unchanged(qualname.partition(".")[0]) or find(qualname) is not thing:
             return False
         if not isinstance(thing, types.FunctionType):

@@ -9,7 +9,7 @@ import pickle
 import types
 import weakref
 
-from pyhost import _main
+from pyhost import _main, _wrappers
 from pyhost._core import core
 
 MarshalError = core.MarshalError
@@ -82,9 +82,28 @@ def _pickler_class(cloudpickle):
                     return NotImplemented
                 if cloudpickle is None:
                     raise _needs_cloudpickle(thing)
+                if _wrappers.is_dispatcher(thing):
+                    return _wrappers.reduce_dispatcher(thing)
+            elif _wrappers.is_named_in_main(thing) and type(thing) not in getattr(self, "dispatch_table", ()):
+                return self._reduce_named(thing)
             if cloudpickle is None:
                 return NotImplemented
             return _guard_class(thing, super().reducer_override(thing))
+
+        def _reduce_named(self, thing):
+            # Pickled by reference for its own part, which only helps where that leads somewhere.
+            name = thing.__reduce_ex__(5)
+            if not isinstance(name, str):
+                return NotImplemented if cloudpickle is None else super().reducer_override(thing)
+            if self.to_driver:
+                return _main_object, (name,)
+            if self.knows is not None and self.knows(thing):
+                return NotImplemented
+            if _wrappers.is_cache(thing):
+                return _wrappers.reduce_cache(thing)
+            raise MarshalError(f"cannot send `{name}` (`{type(thing).__qualname__}`): workers do not have it, because it "
+                               f"was made or rebound in `__main__` after the pool started; make it before the first "
+                               f"call, or put it into a module")
 
     _picklers[cloudpickle] = Pickler
     return Pickler

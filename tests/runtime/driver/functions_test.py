@@ -2,6 +2,7 @@
 
 import functools
 import os
+import typing  # noqa: F401
 import unittest
 
 from driver_case import WithExecutor, for_each_start, pyhost
@@ -19,6 +20,34 @@ def scaled_twice(value):
 
 def rebound(value):
     return "first", value
+
+
+LATE = """
+@functools.lru_cache(maxsize=None)
+def fibonacci(n):
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+@functools.singledispatch
+def describe(value):
+    return "something"
+
+@describe.register(int)
+def _(value):
+    return "int"
+
+@describe.register(list)
+def _(value):
+    return "list of " + describe(value[0])
+
+class Named:
+    def __init__(self, name):
+        self.__name__ = name
+    def __reduce__(self):
+        return self.__name__
+
+DEPTH = Named("DEPTH")
+KIND = typing.TypeVar("KIND")
+"""
 
 
 class Counter:
@@ -94,6 +123,23 @@ class Functions(WithExecutor):
         self.call(scaled, 1)
         exec("def appeared(value):\n    return value * FACTOR * 100", globals())
         self.assertEqual(self.call(globals()["appeared"], 1), 200)
+
+    def test_caches_and_dispatchers_that_appeared_later_cross(self):
+        self.call(scaled, 1)
+        exec(LATE, globals())
+        for name in ("fibonacci", "describe", "DEPTH", "KIND"):
+            self.addCleanup(globals().pop, name)
+
+        self.assertEqual(self.call(fibonacci, 60), 1548008755920)  # noqa: F821
+        self.assertEqual(list(self.executor.map(fibonacci, range(5))), [0, 1, 1, 2, 3])  # noqa: F821
+        self.assertEqual(self.call(lambda: fibonacci(10)), 55)  # noqa: F821
+        self.assertEqual(self.call(lambda: fibonacci)(10), 55)  # noqa: F821
+        self.assertEqual([self.call(describe, x) for x in (1, "", [1])],  # noqa: F821
+                         ["int", "something", "list of int"])
+        self.assertEqual(self.call(lambda kind: kind.__name__, KIND), "KIND")  # noqa: F821
+        error = self.executor.submit(lambda x: x, DEPTH).exception(timeout=30)  # noqa: F821
+        self.assertIsInstance(error, pyhost.MarshalError)
+        self.assert_says(str(error), "cannot send `DEPTH`", "after the pool started", "put it into a module")
 
     def test_a_class_that_was_rebound_is_seen(self):
         self.assertEqual(self.call(area_of, Shape), 1)

@@ -1,0 +1,49 @@
+"""What the decorators of functools make of functions of `__main__`: sent by value like those."""
+
+import types
+
+try:
+    from _functools import _lru_cache_wrapper as _Cache  # not functools: its import costs a millisecond
+except ImportError:
+    _Cache = ()
+
+
+def is_cache(thing):
+    """Whether `functools.lru_cache` or `functools.cache` made it."""
+    return isinstance(thing, _Cache)
+
+
+def reduce_cache(cache):
+    """It starts empty on the other side."""
+    parameters = cache.cache_parameters()
+    return make_cache, (cache.__wrapped__, parameters["maxsize"], parameters["typed"])
+
+
+def make_cache(function, maxsize, typed):
+    import functools
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def is_dispatcher(thing):
+    """Whether `functools.singledispatch` made it."""
+    return (isinstance(thing, types.FunctionType) and thing.__globals__.get("__name__") == "functools"
+            and isinstance(getattr(thing, "registry", None), types.MappingProxyType))
+
+
+def reduce_dispatcher(dispatcher):
+    return make_dispatcher, (dict(dispatcher.registry),)
+
+
+def make_dispatcher(registry):
+    import functools
+    dispatcher = functools.singledispatch(registry[object])
+    for cls, function in registry.items():
+        if cls is not object:
+            dispatcher.register(cls, function)
+    return dispatcher
+
+
+def is_named_in_main(thing):
+    """Whether it may be pickled as a name in `__main__`, though it is neither a function nor a class."""
+    return (getattr(thing, "__module__", None) == "__main__"
+            and isinstance(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None), str))
