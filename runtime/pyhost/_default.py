@@ -37,6 +37,8 @@ def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optiona
 
     An exception of the function, or of the input, is raised when its turn comes and ends the iteration; so does
     `WorkerCrashed` for an item whose worker died. Inputs may be endless.
+
+    A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
     """
     if not iterables:
         raise TypeError("map() needs at least one iterable")
@@ -50,7 +52,7 @@ def submit(function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future
         print(future.result())
 
     The content of the arguments is fixed when this returns. What cannot be sent fails the future, as
-    `MarshalError`.
+    `MarshalError`. A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
     """
     return _default_pool().submit(function, args, kwargs)
 

@@ -105,6 +105,15 @@ class Snapshot:
         own = main_globals()
         return all(namespace is not own or self._unchanged(name) for namespace, name, _ in Watch(thing).globals)
 
+    def difference(self, function):
+        """(name, whether workers have another value for it) of what keeps them from knowing it, or None."""
+        own = main_globals()
+        names = [name for namespace, name, _ in Watch(function).globals if namespace is own]
+        for name in [function.__qualname__.partition(".")[0], *sorted(names)]:
+            if name.isidentifier() and not self._unchanged(name):
+                return name, name in self._values
+        return None
+
 
 def _reference(value):
     """Calls give the value: weakly where that is possible, so that what the script drops is freed."""

@@ -161,6 +161,7 @@ class Pickling:
     """From a driver to workers that know of `__main__` what `snapshot` has, or nothing when it is None."""
 
     def __init__(self, snapshot):
+        self._snapshot = snapshot
         self._knows = snapshot.knows if snapshot is not None else None
 
     def dumps(self, thing, buffer_callback=None):
@@ -169,10 +170,10 @@ class Pickling:
         except MarshalError:
             raise
         except Exception as error:
-            raise _explain(thing, error, self._knows, False) from error
+            raise _explain(thing, error, self._knows, False, self._snapshot) from error
 
 
-def _explain(thing, error, knows, to_driver):
+def _explain(thing, error, knows, to_driver, snapshot=None):
     attempts = [100]  # bounds what a large value costs
 
     def refused(member):
@@ -185,14 +186,31 @@ def _explain(thing, error, knows, to_driver):
             return True
         return False
 
-    culprit, path = thing, "$"
+    culprit, path, function = thing, "$", None
     for _ in range(20):
         found = next(((step, member) for step, member in _members(culprit) if refused(member)), None)
         if found is None:
             break
+        if isinstance(culprit, types.FunctionType) and culprit.__module__ == "__main__":
+            function = culprit
         path, culprit = path + found[0], found[1]
     return MarshalError(f"cannot send `{type(culprit).__qualname__}` at {path}: {type(error).__name__}: {error}; "
-                        f"leave it out, or define `__reduce__` for it")
+                        + (_why_by_value(function, snapshot) or "leave it out, or define `__reduce__` for it"))
+
+
+def _why_by_value(function, snapshot):
+    """Why a function takes its globals along, and what to do about it; None: no reason that helps."""
+    difference = snapshot.difference(function) if snapshot is not None and function is not None else None
+    if difference is None:
+        return None
+    name, rebound = difference
+    sent = f"`{function.__qualname__}` is sent by value, with the globals it uses, because "
+    if name == function.__qualname__:
+        what = "rebound" if rebound else "defined"
+        return f"{sent}it was {what} after the pool started; define it before the first call, or in a module"
+    what = "rebound" if rebound else "first bound"
+    return f"{sent}`{name}` was {what} after the pool started; pass `{name}` as an argument, or set it before the " \
+           f"first call"
 
 
 def _members(thing):

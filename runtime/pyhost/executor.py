@@ -50,7 +50,10 @@ class Executor(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future:
         """Starts `fn(*args, **kwargs)` on a worker. The content of the arguments is fixed when this returns; what
-        cannot be sent fails the future, as `MarshalError`."""
+        cannot be sent fails the future, as `MarshalError`.
+
+        A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
+        """
         return self._pool.submit(fn, args, kwargs)
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
@@ -59,6 +62,8 @@ class Executor(concurrent.futures.Executor):
 
         The results can also be read after `shutdown`, which waits for all of them if the input has a length and no
         `buffersize` is given. Otherwise what was not read by then is cut: a `RuntimeError` stands in its place.
+
+        A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
         """
         if not iterables:
             return iter(())

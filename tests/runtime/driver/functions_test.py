@@ -2,16 +2,23 @@
 
 import functools
 import os
+import threading
 import typing  # noqa: F401
 import unittest
 
 from driver_case import WithExecutor, for_each_start, pyhost
 
 FACTOR = 2
+LOCK = threading.Lock()
 
 
 def scaled(value):
     return value * FACTOR
+
+
+def locked(value):
+    with LOCK:
+        return value * FACTOR
 
 
 def scaled_twice(value):
@@ -123,6 +130,18 @@ class Functions(WithExecutor):
         self.call(scaled, 1)
         exec("def appeared(value):\n    return value * FACTOR * 100", globals())
         self.assertEqual(self.call(globals()["appeared"], 1), 200)
+
+    def test_a_function_that_takes_its_globals_along_says_why(self):
+        if self.start_method != "fork":
+            self.skipTest("workers have nothing of this script")
+        global FACTOR
+        self.assertEqual(self.call(locked, 21), 42)
+        FACTOR = 5
+        error = self.executor.submit(locked, 1).exception(timeout=30)
+
+        self.assertIsInstance(error, pyhost.MarshalError)
+        self.assert_says(str(error), "`lock` at $.LOCK", "`locked` is sent by value",
+                         "`FACTOR` was rebound after the pool started; pass `FACTOR` as an argument")
 
     def test_caches_and_dispatchers_that_appeared_later_cross(self):
         self.call(scaled, 1)
