@@ -3,7 +3,6 @@
 import functools
 import os
 import threading
-import typing  # noqa: F401
 import unittest
 
 from driver_case import WithExecutor, for_each_start, pyhost
@@ -30,6 +29,7 @@ def rebound(value):
 
 
 LATE = """
+import typing
 @functools.lru_cache(maxsize=None)
 def fibonacci(n):
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
@@ -54,6 +54,12 @@ class Named:
 
 DEPTH = Named("DEPTH")
 KIND = typing.TypeVar("KIND")
+
+def call_cache():
+    return fibonacci(10)
+
+def give_cache():
+    return fibonacci
 """
 
 
@@ -145,18 +151,19 @@ class Functions(WithExecutor):
 
     def test_caches_and_dispatchers_that_appeared_later_cross(self):
         self.call(scaled, 1)
+        before = set(globals())
         exec(LATE, globals())
-        for name in ("fibonacci", "describe", "DEPTH", "KIND"):
+        late = {name: globals()[name] for name in set(globals()) - before}
+        for name in late:
             self.addCleanup(globals().pop, name)
 
-        self.assertEqual(self.call(fibonacci, 60), 1548008755920)  # noqa: F821
-        self.assertEqual(list(self.executor.map(fibonacci, range(5))), [0, 1, 1, 2, 3])  # noqa: F821
-        self.assertEqual(self.call(lambda: fibonacci(10)), 55)  # noqa: F821
-        self.assertEqual(self.call(lambda: fibonacci)(10), 55)  # noqa: F821
-        self.assertEqual([self.call(describe, x) for x in (1, "", [1])],  # noqa: F821
-                         ["int", "something", "list of int"])
-        self.assertEqual(self.call(lambda kind: kind.__name__, KIND), "KIND")  # noqa: F821
-        error = self.executor.submit(lambda x: x, DEPTH).exception(timeout=30)  # noqa: F821
+        self.assertEqual(self.call(late["fibonacci"], 60), 1548008755920)
+        self.assertEqual(list(self.executor.map(late["fibonacci"], range(5))), [0, 1, 1, 2, 3])
+        self.assertEqual(self.call(late["call_cache"]), 55)
+        self.assertIs(self.call(late["give_cache"]), late["fibonacci"])
+        self.assertEqual([self.call(late["describe"], x) for x in (1, "", [1])], ["int", "something", "list of int"])
+        self.assertEqual(self.call(lambda kind: kind.__name__, late["KIND"]), "KIND")
+        error = self.executor.submit(lambda x: x, late["DEPTH"]).exception(timeout=30)
         self.assertIsInstance(error, pyhost.MarshalError)
         self.assert_says(str(error), "cannot send `DEPTH`", "after the pool started", "put it into a module")
 
