@@ -184,6 +184,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void supervise();
   void dispatch(Tag tag, std::size_t index);
   void on_timer(base::Moment now);
+  base::Moment check_start(Worker& worker, base::Moment now);
   base::Moment check_worker(Worker& worker, base::Moment now);  // when to look again
   void arm(base::Moment when);                                  // the timer fires then or earlier
   void notice(std::string line);

@@ -134,6 +134,20 @@ void Engine::State::on_timer(base::Moment now) {
   if (next != base::Moment::max()) arm(next);
 }
 
+// A worker that hangs before it is ready (in a fork hook, say) would be waited for for ever.
+base::Moment Engine::State::check_start(Worker& worker, base::Moment now) {
+  const base::Moment limit = worker.started_at + options.startup_limit;
+  if (now < limit) return limit;
+  notice("worker " + std::to_string(worker.number) + " was not ready after " +
+         limit_text(options.startup_limit) + " and is replaced");
+  if (worker.state == WorkerState::starting) {
+    kill(worker);
+  } else {  // nobody knows its pid: the zygote itself is stuck
+    base::kill_tree(zygote_of(worker).started.watcher_pid);
+  }
+  return base::Moment::max();
+}
+
 base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
   constexpr base::Moment never = base::Moment::max();
   if (worker.state == WorkerState::dying && worker.ended) {
@@ -143,16 +157,7 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
     return never;
   }
   if (worker.state == WorkerState::forking || worker.state == WorkerState::starting) {
-    const base::Moment limit = worker.started_at + options.startup_limit;
-    if (now < limit) return limit;
-    notice("worker " + std::to_string(worker.number) + " was not ready after " +
-           limit_text(options.startup_limit) + " and is replaced");
-    if (worker.state == WorkerState::starting) {
-      kill(worker);
-    } else {  // nobody knows its pid: the zygote itself is stuck
-      base::kill_tree(zygote_of(worker).started.watcher_pid);
-    }
-    return never;
+    return check_start(worker, now);
   }
   if (worker.state != WorkerState::ready) return never;
   if (worker.stuck && worker.in_flight.empty()) {
