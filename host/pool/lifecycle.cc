@@ -132,7 +132,10 @@ void Engine::State::kill(Worker& worker) {
   worker.died_at = base::now();
 }
 
-bool Engine::State::put_down(Worker& worker, Ticket work, std::uint32_t item, Error verdict) {
+bool Engine::State::put_down(Worker& worker, const Ticket& ticket, std::uint32_t item,
+                             Error verdict) {
+  // A copy, as the caller's may lie in a part that is taken back here.
+  const Ticket work = ticket;  // NOLINT(performance-unnecessary-copy-initialization)
   take_back(worker);  // from here on it claims nothing new, so that nothing else can be lost
   drain(worker);
   if (worker.state != WorkerState::ready && worker.state != WorkerState::retiring) return false;

@@ -105,8 +105,11 @@ bool Engine::State::define_on(Worker& worker, std::uint32_t function) {
   if (function < worker.defined.size() && worker.defined[function]) return true;
   const Function& known = functions[function];
   auto posted = worker.wire->define(function, known.codec, as_bytes(known.definition));
-  if (!posted.ok() && in_flight == 0) drop_front(std::move(posted).error());
-  if (!posted.ok() || !posted->has_value()) return false;
+  if (!posted.ok()) {
+    if (in_flight == 0) drop_front(posted.error());
+    return false;
+  }
+  if (!posted->has_value()) return false;
   if (worker.defined.size() <= function) worker.defined.resize(function + 1);
   worker.defined[function] = true;
   return true;

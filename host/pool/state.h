@@ -162,7 +162,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   Error crash_error(const Worker& worker, const Worker::Victim& victim) const;
   void kill(Worker& worker);
   // Kills the worker if it still runs that item, which gets `verdict`. Nothing else is lost.
-  bool put_down(Worker& worker, Ticket work, std::uint32_t item, Error verdict);
+  bool put_down(Worker& worker, const Ticket& ticket, std::uint32_t item, Error verdict);
   void fail_start(Error error);
   void watch_fd(int fd, Tag tag, std::size_t index);
 
