@@ -21,9 +21,6 @@ constexpr int kMostStartFailures = 3;
 // A pool that worked before waits this long for a shortage to pass, or for whoever kills its
 // workers to stop.
 constexpr base::Duration kLaterPatience = std::chrono::seconds(5);
-// How long to wait for the status of a dead worker. Longer delays the bad news when a zygote dies
-// with its workers; shorter risks an "ended" without a reason on a loaded machine.
-constexpr base::Duration kStatusPatience = std::chrono::milliseconds(500);
 
 std::string seconds_text(base::Duration duration) {
   std::array<char, 32> text;
@@ -190,11 +187,6 @@ void Engine::State::lose_in_flight(Worker& worker) {
           {.work = flight.work,
            .item = flight.base + item,
            .since = std::clamp(base::moment(claim.claimed_ns), flight.posted_at, now)});
-    }
-    if (flight.work->payload_posted && claimed == 0) {
-      const wire::Bytes bytes = worker.wire->payload(flight.posted);
-      flight.work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      flight.work->payload_posted = false;
     }
     requeue(worker, flight, claimed, flight.posted.end);
     shared_bytes -= flight.posted.payload_bytes;

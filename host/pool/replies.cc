@@ -123,11 +123,6 @@ Result<void> Engine::State::accept_stopped(Worker& worker, const wire::Reply& re
   if (reply.item >= flight->posted.end || flight->work->settled(flight->base + reply.item)) {
     return {};
   }
-  if (flight->work->payload_posted) {
-    const wire::Bytes bytes = worker.wire->payload(flight->posted);
-    flight->work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    flight->work->payload_posted = false;
-  }
   worker.stuck = false;
   requeue(worker, *flight, reply.item, flight->posted.end);
   flight->posted.end = reply.item;

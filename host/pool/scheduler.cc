@@ -219,6 +219,11 @@ void Engine::State::requeue(Worker& worker, InFlight& flight, std::uint32_t firs
   flight.outstanding -= items;
   worker.ahead -= items;
   in_flight -= items;
+  if (items > 0 && flight.work->payload_posted) {
+    const wire::Bytes bytes = worker.wire->payload(flight.posted);
+    flight.work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    flight.work->payload_posted = false;
+  }
   if (items > 0) enqueue({flight.work, flight.base + first, flight.base + end}, true);
 }
 
@@ -228,11 +233,6 @@ void Engine::State::take_back(Worker& worker) {
     const std::uint32_t before = flight.posted.end;
     const std::uint32_t from = worker.wire->shrink(flight.posted, flight.posted.first);
     if (from >= before) continue;
-    if (flight.work->payload_posted && from == 0) {
-      const wire::Bytes bytes = worker.wire->payload(flight.posted);
-      flight.work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      flight.work->payload_posted = false;
-    }
     requeue(worker, flight, from, before);
     flight.posted.end = from;
     if (flight.outstanding == 0) {

@@ -208,6 +208,9 @@ inline constexpr double kAheadSeconds = 2e-3;
 // An awake worker claims within microseconds. After this long its process is looked at: shorter
 // would look at workers that merely wait for a CPU, longer keeps calls with one that is stopped.
 inline constexpr base::Duration kClaimPatience = std::chrono::milliseconds(50);
+// How long to wait for the status of a dead worker. Longer delays the bad news when a zygote dies
+// with its workers; shorter risks an "ended" without a reason on a loaded machine.
+inline constexpr base::Duration kStatusPatience = std::chrono::milliseconds(500);
 // A worker idle for this long gives the pages of its arena back. Shorter, and a loop of large calls
 // pays for fresh pages each time, which cost more than the copy.
 inline constexpr base::Duration kIdleTime = std::chrono::milliseconds(200);

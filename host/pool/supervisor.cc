@@ -151,7 +151,7 @@ base::Moment Engine::State::check_start(Worker& worker, base::Moment now) {
 base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
   constexpr base::Moment never = base::Moment::max();
   if (worker.state == WorkerState::dying && worker.ended) {
-    const base::Moment limit = worker.died_at + std::chrono::milliseconds(500);
+    const base::Moment limit = worker.died_at + kStatusPatience;
     if (now < limit) return limit;
     bury(worker);
     return never;

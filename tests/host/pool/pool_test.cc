@@ -306,6 +306,20 @@ TEST(Protocol, CallsOfAWorkerWhoseClaimsMakeNoSenseAreNotRunAgain) {
   EXPECT_EQ(pool.call<int>("square", 5), 25);
 }
 
+TEST(WorkerDeath, LosesNoLargeCallThatWaitedBehindTheOneThatDied) {
+  Pool pool = start_pool({.workers = 1});
+  for (int i = 0; i < 200; ++i)
+    pool.call<int>("echo", i);  // short, so that calls wait with the worker
+  const std::string text(200'000, 'z');
+  const auto doomed = pool.submit<int>("kill_self");
+  std::vector<Future<std::string>> behind;
+  for (int i = 0; i < 8; ++i) behind.push_back(pool.submit<std::string>("echo", text));
+
+  EXPECT_EQ(doomed.try_get().error().code, Code::worker_crashed);
+
+  for (const auto& future : behind) EXPECT_EQ(future.get(), text);
+}
+
 TEST(WorkerDeath, InABatchLosesOnlyTheClaimedItemAndRunsNothingTwice) {
   Pool pool = start_pool();
   const TempFolder folder;
