@@ -61,6 +61,14 @@ Result<UniqueFd> create_memory(const char* name, std::size_t bytes) {
   return fd;
 }
 
+Result<UniqueFd> create_log(const char* name) {
+  UniqueFd fd(memfd_create(name, MFD_CLOEXEC));
+  if (!fd || fcntl(fd.get(), F_SETFL, O_APPEND) != 0) {
+    return system_error(Code::startup, "cannot create a file in memory", errno);
+  }
+  return fd;
+}
+
 Result<UniqueFd> reopen_read_only(int fd) {
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
   UniqueFd reopened(open(path.c_str(), O_RDONLY | O_CLOEXEC));

@@ -39,6 +39,9 @@ class Mapping {
 // `commit`.
 Result<UniqueFd> create_memory(const char* name, std::size_t bytes);
 
+// An empty memfd to which every write is appended, CLOEXEC.
+Result<UniqueFd> create_log(const char* name);
+
 // The same file opened for reading only; falls back to a duplicate where /proc is missing.
 Result<UniqueFd> reopen_read_only(int fd);
 

@@ -123,7 +123,7 @@ int run_call(std::span<const std::string> words) {
   const Result<std::string> item =
       call_item(std::span(line->positionals).subspan(1), line->options.get("kwargs").value_or(""));
   if (!item) return usage_error(messages, item.error(), "call");
-  if (pool->workers == 0) pool->workers = 1;  // more would only be started and stopped
+  if (pool->workers.max == 0) pool->workers = 1;  // more would only be started and stopped
 
   const Bell bell;
   const Signals signals(bell);

@@ -66,7 +66,7 @@ Result<std::string> pool_defaults_json(const OptionValues& options) {
   Result<PoolOptions> pool = common(options);
   if (!pool) return pool.error();
   nlohmann::json defaults = {{"workers", nullptr}, {"start", nullptr}, {"timeout", nullptr}};
-  if (pool->workers > 0) defaults["workers"] = pool->workers;
+  if (pool->workers.max > 0) defaults["workers"] = pool->workers.max;
   if (!pool->start.empty()) defaults["start"] = pool->start;
   if (pool->timeout) defaults["timeout"] = std::chrono::duration<double>(*pool->timeout).count();
   if (!pool->preload.empty()) defaults["preload"] = pool->preload;

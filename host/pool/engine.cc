@@ -23,6 +23,20 @@ Error closed_error() {
 // Longer limits are no limits: adding them to the present would leave the clock's range.
 constexpr base::Duration kLongestTime = std::chrono::hours(24 * 365 * 10);
 
+// A time that does not fit a clock is no limit.
+bool is_bounded(const CallOptions& limits) {
+  return limits.timeout.value_or(base::Duration()) <= kLongestTime &&
+         limits.cpu.value_or(base::Duration()) <= kLongestTime &&
+         limits.grace.value_or(base::Duration()) <= kLongestTime;
+}
+
+CallOptions bounded(CallOptions limits) {
+  for (auto* limit : {&limits.timeout, &limits.cpu, &limits.grace}) {
+    if (*limit && **limit > kLongestTime) limit->reset();
+  }
+  return limits;
+}
+
 // A killed worker is gone within milliseconds; this bounds the wait for one the kernel cannot end.
 constexpr base::Duration kKillPatience = std::chrono::seconds(5);
 
@@ -46,10 +60,10 @@ Engine::Engine(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   auto state = std::make_shared<State>();
   State& s = *state;
-  s.worker_count = options.workers > 0 ? options.workers : base::usable_cpus();
+  s.worker_count = options.workers.max > 0 ? options.workers.max : base::usable_cpus();
   s.per_worker = options.zygote_per_worker;
   s.options = std::move(options);
-  if (s.options.timeout && *s.options.timeout > kLongestTime) s.options.timeout.reset();
+  s.options.limits = bounded(s.options.limits);
   s.options.startup_limit = std::min(s.options.startup_limit, kLongestTime);
   if (s.options.max_shared_bytes == 0) s.options.max_shared_bytes = default_budget();
   s.fork_generation = base::fork_generation();
@@ -117,10 +131,11 @@ Ticket Engine::submit(Batch batch) {
   work->unsettled = batch.count;
   if (batch.count != 1) work->settled_many.resize(batch.count);
   work->batch = std::move(batch);
+  if (work->batch.limits && !is_bounded(*work->batch.limits)) {
+    work->batch.limits = std::make_shared<const CallOptions>(bounded(*work->batch.limits));
+  }
   if (s.is_copy()) return work;
   State::Lock lock(s.mutex);
-  // A time that does not fit a clock is no limit.
-  if (work->batch.timeout && *work->batch.timeout > kLongestTime) work->batch.timeout.reset();
   if (s.closed || s.fatal) {
     const Error error = s.fatal ? *s.fatal : closed_error();
     for (std::uint32_t i = 0; i < work->batch.count; ++i) s.fail(work, i, error, -1);

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include <pyhost/options.h>
 #include <pyhost/result.h>
 
 #include <base/clock.h>
@@ -53,15 +54,29 @@ struct Outcome {
   Error error() const;
 };
 
+// Results of consecutive items, all ok: the payload of `results` in layout.md.
+struct Run {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  wire::Codec codec = wire::Codec::none;
+  std::string payload;
+  int worker = -1;
+  std::uint64_t claimed_ns = 0;  // of the first
+  std::uint64_t settled_ns = 0;
+};
+
 // Where the items of a batch settle.
 //
-// `settle` is called exactly once per item, by whichever thread drained the reply (a waiting
-// caller, the supervisor), with no lock of the engine held. It must be quick, must not wait for
-// the engine, and may submit.
+// Exactly one of the two is called, once, for each item, by whichever thread drained the reply (a
+// waiting caller, the supervisor), with no lock of the engine held. They must be quick, must not
+// wait for the engine, and may submit.
 class Sink {
  public:
   virtual ~Sink() = default;
   virtual void settle(std::uint32_t item, Outcome outcome) = 0;
+  // By default each result is settled by itself. A sink of batches with `packs` overrides it. The
+  // payload holds exactly `count` results.
+  virtual void settle_run(Run run);
 };
 
 // Work as it is submitted: `count` items for one function, encoded as layout.md says (each item:
@@ -71,8 +86,10 @@ struct Batch {
   wire::Codec codec = wire::Codec::json;
   wire::Style style = wire::Style::value;
   std::uint32_t count = 1;
+  wire::Codec result_codec = wire::Codec::none;  // none: that of the items
+  bool packs = false;                            // the sink takes runs of i64 and f64
   std::string payload;
-  std::optional<base::Duration> timeout;  // per item, from its claim; the pool's when absent
+  std::shared_ptr<const CallOptions> limits;  // per item; what is absent is the pool's
   std::shared_ptr<Sink> sink;
 };
 
@@ -82,9 +99,29 @@ using Ticket = std::shared_ptr<Submitted>;
 
 enum class Stream : std::uint8_t { out, err };
 
+// A call that prepares a worker: see Engine::define and layout.md.
+struct Initializer {
+  wire::Codec definition_codec = wire::Codec::json;
+  std::string definition;
+  std::string name;
+  wire::Codec codec = wire::Codec::json;
+  wire::Style style = wire::Style::args;
+  std::string payload;  // one framed item
+};
+
 struct Options {
-  int workers = 0;  // 0: base::usable_cpus()
-  std::optional<base::Duration> timeout;
+  WorkerCount workers;  // max 0: base::usable_cpus()
+  CallOptions limits;
+  std::uint64_t memory = 0;  // this and the next six as in PoolOptions
+  std::uint32_t concurrency = 1;
+  int threads = 0;
+  std::uint64_t max_tasks_per_worker = 0;
+  std::optional<base::Duration> max_worker_age;
+  std::uint64_t max_worker_memory = 0;
+  base::Duration idle_time = std::chrono::seconds(60);
+  // Posted to every worker before its calls, as item 0 of a batch of one. A worker in which it
+  // fails is of no use: that is a failure to start.
+  std::optional<Initializer> initializer;
   process::StartZygote start_zygote;
   process::LoadPlan load;
   bool zygote_per_worker = false;  // start method `spawn`
@@ -108,7 +145,18 @@ struct Stats {
   std::uint64_t failed = 0;
   std::uint64_t crashes = 0;
   std::uint64_t respawns = 0;
+  std::uint64_t retries = 0;   // items that ran once more
+  std::uint64_t recycled = 0;  // workers replaced for their calls, age or memory
   std::vector<pid_t> pids;
+};
+
+// Where one worker is.
+struct WorkerStack {
+  int worker = -1;
+  pid_t pid = -1;
+  std::string call;    // what it runs, with its arguments where they are text; empty: nothing
+  double seconds = 0;  // for how long
+  std::string stack;   // Python stacks of its threads, innermost call first; empty: no answer
 };
 
 enum class Wait : std::uint8_t { set, timed_out, interrupted };
@@ -139,9 +187,19 @@ class Engine {
   // Queues a batch. After `drain` or a fatal start-up failure, its items settle at once.
   Ticket submit(Batch batch);
 
-  // Cancels one item, or all with `item` absent. A queued item settles as `cancelled` at once; a
-  // running one only with `force`, which kills its worker alone. Returns how many were cancelled.
+  // Cancels one item, or all with `item` absent. A queued item settles as `cancelled` at once. A
+  // running one only with `force`: it is asked to stop by an exception, and its worker is killed
+  // when it has not after the grace period; it settles as `cancelled` when it ended. Returns how
+  // many were cancelled, or will be.
   std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
+
+  // Runs a batch of one item once on every worker there is, before what is queued. The sink gets
+  // as many outcomes as this returns, numbered from 0 and in no order; those of workers that end
+  // before they come to it are `cancelled`.
+  std::uint32_t broadcast(Batch batch);
+
+  // Asks every worker where it is; blocks until all answered or `deadline`.
+  std::vector<WorkerStack> stacks(base::Deadline deadline);
 
   // How many items of this function are worth a batch of about a millisecond, from measured time.
   std::uint32_t suggested_count(std::uint32_t function) const;

@@ -38,13 +38,13 @@ struct RawFuture::State : pool::Sink, std::enable_shared_from_this<RawFuture::St
 };
 
 RawFuture submit(const std::shared_ptr<PoolState>& pool, std::string_view function,
-                 std::string_view item, const CallOptions& limits) {
+                 std::string_view item, const std::shared_ptr<const CallOptions>& limits) {
   auto state = std::make_shared<RawFuture::State>();
   state->engine = pool->engine;
   pool::Batch batch{.function = pool->function_number(function),
                     .codec = wire::Codec::json,
                     .style = wire::Style::call,
-                    .timeout = limits.timeout,
+                    .limits = limits,
                     .sink = state};
   append_item(batch.payload, item);
   pool::Ticket ticket = pool->engine->submit(std::move(batch));

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdio>
 
+#include <base/memory.h>
 #include <base/system.h>
 #include <pool/state.h>
 
@@ -72,15 +73,23 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   auto err = base::pipe();
   if (!err.ok()) return std::move(err).error();
 
+  auto forensics = base::create_log("pyhost-forensics");
+  if (!forensics.ok()) return std::move(forensics).error();
+
   std::array<int, process::kForkFds> fds{};
   fds[process::kHostRegionFd] = host_region->get();
   fds[process::kWorkerRegionFd] = worker_region->get();
   fds[process::kDoorbellFd] = doorbell.get();
   fds[process::kStdoutFd] = out->writer.get();
   fds[process::kStderrFd] = err->writer.get();
+  fds[process::kForensicsFd] = forensics->get();
+  const process::WorkerSettings settings{.memory_bytes = options.memory,
+                                         .concurrency = options.concurrency,
+                                         .threads = static_cast<std::uint32_t>(options.threads)};
   const auto kind = per_worker ? process::ControlKind::become : process::ControlKind::fork;
-  auto sent =
-      process::send_control(zygote.control.get(), {.kind = kind, .worker = worker.number}, {}, fds);
+  auto sent = process::send_control(
+      zygote.control.get(), {.kind = kind, .worker = worker.number},
+      std::string_view(reinterpret_cast<const char*>(&settings), sizeof settings), fds);
   if (!sent.ok()) return std::move(sent).error();
 
   worker.wire = std::make_unique<wire::HostEnd>(std::move(*wire));
@@ -88,6 +97,7 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   want(worker, wire::kRingBell);
   worker.out = OutputPipe(std::move(out->reader));
   worker.err = OutputPipe(std::move(err->reader));
+  worker.forensics = base::HostFd(std::move(*forensics));
   watch_fd(worker.out.fd(), Tag::out, worker.number);
   watch_fd(worker.err.fd(), Tag::err, worker.number);
   worker.started_at = base::now();

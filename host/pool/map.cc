@@ -57,7 +57,7 @@ struct RawMap::State {
   std::shared_ptr<PoolState> pool;
   std::uint32_t function = 0;
   MapOptions options;
-  CallOptions limits;
+  std::shared_ptr<const CallOptions> limits;
   std::shared_ptr<MapBoard> board = std::make_shared<MapBoard>();
   std::string payload;          // of the batch being filled
   std::uint32_t count = 0;      // its items
@@ -93,7 +93,7 @@ struct RawMap::State {
                                                .style = wire::Style::value,
                                                .count = count,
                                                .payload = std::move(payload),
-                                               .timeout = limits.timeout,
+                                               .limits = limits,
                                                .sink = std::move(sink)}),
                          under_way);
     payload.clear();
@@ -104,12 +104,12 @@ struct RawMap::State {
 };
 
 RawMap::RawMap(std::shared_ptr<PoolState> pool, std::string_view function,
-               const MapOptions& options, const CallOptions& limits)
+               const MapOptions& options, std::shared_ptr<const CallOptions> limits)
     : state_(std::make_unique<State>()) {
   state_->function = pool->function_number(function);
   state_->pool = std::move(pool);
   state_->options = options;
-  state_->limits = limits;
+  state_->limits = std::move(limits);
   state_->board->in_order = options.ordered;
   state_->choose_sizes();
 }

@@ -92,6 +92,8 @@ PoolStats Pool::stats() const {
           .failed = stats.failed,
           .crashes = stats.crashes,
           .respawns = stats.respawns,
+          .retries = stats.retries,
+          .recycled = stats.recycled,
           .pids = stats.pids};
 }
 

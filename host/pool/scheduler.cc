@@ -202,7 +202,7 @@ void Engine::State::record(Worker& worker, const wire::Posted& posted, std::uint
     work.payload_posted = true;
   }
   want(worker, pollers > 0 ? 0 : wire::kRingBell);
-  const auto& limit = work.batch.timeout ? work.batch.timeout : options.timeout;
+  const auto limit = timeout_of(work);
   if (limit) arm(now + *limit);
   arm(now + (worker.ahead > 1 ? kLongItem : kClaimPatience));
   part.first += items;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -61,7 +62,18 @@ Result<Options> prepare(const PoolOptions& wanted, std::vector<std::string> func
 
   Options options;
   options.workers = wanted.workers;
-  options.timeout = wanted.timeout;
+  options.limits = {.timeout = wanted.timeout,
+                    .cpu = wanted.cpu,
+                    .retries = wanted.retries,
+                    .retry_on = wanted.retry_on,
+                    .grace = wanted.grace};
+  options.memory = wanted.memory;
+  options.concurrency = static_cast<std::uint32_t>(std::max(1, wanted.concurrency));
+  options.threads = wanted.threads_per_worker;
+  options.max_tasks_per_worker = wanted.max_tasks_per_worker;
+  options.max_worker_age = wanted.max_worker_age;
+  options.max_worker_memory = wanted.max_worker_memory;
+  options.idle_time = wanted.idle_time;
   options.zygote_per_worker = *spawn;
   options.load.script = wanted.script;
   options.load.module = wanted.module;

@@ -129,6 +129,10 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // Wire item numbers.
   void requeue(Worker& worker, InFlight& flight, std::uint32_t first, std::uint32_t end);
   void take_back(Worker& worker);  // everything it has not claimed
+  std::optional<base::Duration> timeout_of(const Submitted& work) const {
+    const CallOptions* limits = work.batch.limits.get();
+    return limits != nullptr && limits->timeout ? limits->timeout : options.limits.timeout;
+  }
   std::string slice(const Submitted& work, std::uint32_t first, std::uint32_t end) const;
   void fail_queued(const Error& error);
   std::uint32_t cancel_queued(const Ticket& ticket, std::optional<std::uint32_t> item);

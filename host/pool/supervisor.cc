@@ -173,7 +173,7 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
 
   const auto running = worker.running(now);
   const InFlight& front = running ? *running->flight : worker.in_flight.front();
-  const auto limit = front.work->batch.timeout ? front.work->batch.timeout : options.timeout;
+  const auto limit = timeout_of(*front.work);
   const base::Moment since = running ? running->since : now;
   if (running && limit && now - since >= *limit) {
     const Function& function = functions[front.work->batch.function];

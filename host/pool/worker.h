@@ -80,6 +80,7 @@ struct Worker {
   std::unique_ptr<wire::HostEnd> wire;
   OutputPipe out;
   OutputPipe err;
+  base::HostFd forensics;          // what it writes when it crashes, or is asked where it is
   std::deque<InFlight> in_flight;  // in the order they were posted
   std::vector<bool> defined;       // by function number
   std::uint32_t ahead = 0;         // sum of in_flight[].outstanding

@@ -3,6 +3,7 @@
 #include <base/system.h>
 #include <poll.h>
 #include <process/control.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -14,7 +15,7 @@
 namespace pyhost::process {
 namespace {
 
-static_assert(std::is_trivially_copyable_v<ControlHeader> && sizeof(ControlHeader) == 20);
+static_assert(std::is_trivially_copyable_v<ControlHeader> && sizeof(ControlHeader) == 32);
 
 // How long a peer may leave its buffer full. The peer reads between two short steps, except while
 // it loads the script; then the buffer holds hundreds of messages.
@@ -130,6 +131,10 @@ Result<Received> receive_packet(int socket, std::size_t size) {
 }
 
 }  // namespace
+
+int interrupt_signal() {
+  return SIGRTMAX - 4;
+}
 
 Result<void> send_control(int socket, ControlHeader header, std::string_view body,
                           std::span<const int> fds) {

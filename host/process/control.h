@@ -1,12 +1,12 @@
 // control.h: what host and zygote say to each other, over one SOCK_SEQPACKET socket.
 //
 //   host -> zygote    load {LoadPlan as JSON}   once, first
-//                     fork {worker} + fds       make a worker (kForkFds descriptors, in order)
-//                     become {worker} + fds     turn into that worker instead of forking it
+//                     fork {worker, WorkerSettings} + fds    make a worker (kForkFds descriptors)
+//                     become {worker, WorkerSettings} + fds  turn into it instead of forking it
 //                     stop                      end, once no worker is left to report
 //   zygote -> host    ready {JSON: see ZygoteInfo} | failed {error JSON}
 //                     forked {worker, pid} + pidfd | fork_failed {worker, errno}
-//                     exited {worker, pid, status}     a worker was reaped: status of waitpid
+//                     exited {worker, pid, status, peak_bytes}    a worker was reaped
 //   watcher -> host   zygote_exited {pid, status}      always the last message
 //
 // One packet is one message: this header, then `body_bytes` of text. The watcher is the zygote's
@@ -47,10 +47,32 @@ struct ControlHeader {
   std::int32_t pid = 0;
   std::int32_t status = 0;  // waitpid status, or errno
   std::uint32_t body_bytes = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t peak_bytes = 0;  // most memory the process ever held, by wait4
 };
 
-// Descriptors that travel with fork and become, in this order.
-enum ForkFd { kHostRegionFd, kWorkerRegionFd, kDoorbellFd, kStdoutFd, kStderrFd, kForkFds };
+// Descriptors that travel with fork and become, in this order. kForensicsFd is a memfd for what is
+// written in the moment of a crash, or when a worker is asked where it is: Python stacks.
+enum ForkFd {
+  kHostRegionFd,
+  kWorkerRegionFd,
+  kDoorbellFd,
+  kStdoutFd,
+  kStderrFd,
+  kForensicsFd,
+  kForkFds
+};
+
+// The body of fork and become, as it lies in memory.
+struct WorkerSettings {
+  std::uint64_t memory_bytes = 0;  // RLIMIT_DATA above what the process has at its start; 0: none
+  std::uint32_t concurrency = 1;   // calls in flight
+  std::uint32_t threads = 0;       // of BLAS and OpenMP libraries that are loaded; 0: leave alone
+};
+
+// What makes a worker look at its calls' `interrupt` (host/wire/layout.md), and write its Python
+// stack to kForensicsFd first. A real-time signal, since the others have uses in user code.
+int interrupt_signal();
 
 inline constexpr std::size_t kMaxBody = std::size_t{128} * 1024;  // below the default socket buffer
 

@@ -112,6 +112,7 @@ Claim HostEnd::claim() const {
   std::uint64_t word = theirs.claim.load(std::memory_order_seq_cst);
   for (int tries = 0; tries < 4; ++tries) {
     claim.claimed_ns = theirs.claim_ns.load(std::memory_order_acquire);
+    claim.cpu_ns = theirs.claim_cpu_ns.load(std::memory_order_acquire);
     const std::uint64_t again = theirs.claim.load(std::memory_order_seq_cst);
     if (again == word) break;
     word = again;
@@ -141,6 +142,13 @@ std::uint32_t HostEnd::shrink(Posted& posted, std::uint32_t end) {
   }
   posted.end = record->end;
   return posted.end;
+}
+
+void HostEnd::interrupt(const Posted& posted, std::uint32_t item) {
+  if (state_->find(posted.position) == nullptr) return;
+  std::byte* word = state_->calls.at(posted.position) + offsetof(Envelope, interrupt);
+  std::atomic_ref<std::uint32_t>(*std::launder(reinterpret_cast<std::uint32_t*>(word)))
+      .store(item + 1, std::memory_order_seq_cst);
 }
 
 Bytes HostEnd::payload(const Posted& posted) const {

@@ -40,7 +40,10 @@ struct Call {
   Style style = Style::value;
   std::uint32_t first = 0;
   std::uint32_t end = 1;
-  Bytes payload;  // copied before `post` returns
+  Codec result_codec = Codec::none;  // none: that of the call
+  bool packs = false;                // results may come as numbers
+  bool times_cpu = false;            // see Claim::cpu_ns
+  Bytes payload;                     // copied before `post` returns
 };
 
 // A record the worker wrote, copied out and checked for everything the wire itself knows: kind,
@@ -54,6 +57,7 @@ struct Reply {
   bool keeps = false;
   std::uint32_t batch = 0;
   std::uint32_t item = 0;
+  std::uint32_t end = 0;  // kind results: one past the last item
   std::uint64_t claimed_ns = 0;
   std::uint64_t block = 0;  // kind release: the host's block
   std::string payload;
@@ -64,6 +68,7 @@ struct Claim {
   std::uint32_t batch = 0;  // 0: none yet
   std::uint32_t items = 0;  // index of the claimed item + 1
   std::uint64_t claimed_ns = 0;
+  std::uint64_t cpu_ns = 0;  // CPU time of the worker then, if the call was to be timed
 };
 
 // Makes both regions, posts calls, takes replies, revokes what is not claimed.
@@ -99,6 +104,10 @@ class HostEnd {
   // below it may or may not run: unless its reply was taken already, a `reply` or a `stopped` for
   // it follows (or the worker dies). A `stopped` that settles nothing is not handed out.
   std::uint32_t shrink(Posted& posted, std::uint32_t end);
+
+  // Asks that `item` of an unfinished batch stop. The worker looks when it gets
+  // process::interrupt_signal().
+  void interrupt(const Posted& posted, std::uint32_t item);
 
   // Every item of the batch has its outcome: its room may be used again once the worker moved on.
   // `keep_block` leaves its block (a reply said `keeps`) until `release_block`. Definitions need

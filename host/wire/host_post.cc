@@ -121,6 +121,9 @@ Result<std::optional<Posted>> HostEnd::post(const Call& call) {
   envelope.function = call.function;
   envelope.first = call.first;
   envelope.end = call.end;
+  envelope.result_codec = call.result_codec == Codec::none ? call.codec : call.result_codec;
+  if (call.packs) envelope.flags |= kPacks;
+  if (call.times_cpu) envelope.flags |= kTimesCpu;
   auto posted = state_->append(envelope, call.payload);
   if (!posted.ok() || !*posted) return posted;
   if (++state_->next_batch == 0) state_->next_batch = 1;  // 0 means none

@@ -149,6 +149,7 @@ Result<std::optional<Reply>> HostEnd::next_reply() {
     reply.keeps = (envelope.flags & kKeeps) != 0;
     reply.batch = envelope.batch;
     reply.item = envelope.first;
+    reply.end = envelope.end;
     reply.claimed_ns = envelope.claimed_ns;
     if (envelope.kind == Kind::release) reply.block = envelope.block;
     auto copied = state.copy_payload(envelope, position, reply.payload);

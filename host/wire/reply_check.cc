@@ -7,8 +7,7 @@ namespace pyhost::wire {
 namespace {
 
 bool known_kind(Kind kind) {
-  return kind == Kind::ready || kind == Kind::reply || kind == Kind::stopped ||
-         kind == Kind::release;
+  return kind >= Kind::ready && kind <= Kind::results;
 }
 
 std::string number(std::uint64_t value) {
@@ -45,6 +44,20 @@ std::optional<std::string> payload_fault(const Envelope& envelope, const ReplyBo
   return std::nullopt;
 }
 
+// A run of results must have one for each item. Framed ones are counted when they are taken apart.
+std::optional<std::string> results_fault(const Envelope& envelope) {
+  if (envelope.end <= envelope.first) {
+    return "results of items " + number(envelope.first) + " to " + number(envelope.end);
+  }
+  const std::uint64_t items = envelope.end - envelope.first;
+  const bool numbers = envelope.codec == Codec::i64 || envelope.codec == Codec::f64;
+  if (numbers ? envelope.payload_bytes != items * sizeof(std::int64_t)
+              : envelope.payload_bytes < items * sizeof(std::uint64_t)) {
+    return number(envelope.payload_bytes) + " bytes for " + number(items) + " results";
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<std::string> start_fault(const Ring::Start& start, const ReplyBounds& bounds) {
@@ -64,12 +77,14 @@ std::optional<std::string> start_fault(const Ring::Start& start, const ReplyBoun
 std::optional<std::string> envelope_fault(const Envelope& envelope, const ReplyBounds& bounds) {
   const auto as_number = [](auto value) { return number(static_cast<std::uint64_t>(value)); };
   if (!known_kind(envelope.kind)) return "unknown kind " + as_number(envelope.kind);
-  if (envelope.codec > Codec::pickle) return "unknown codec " + as_number(envelope.codec);
+  const bool results = envelope.kind == Kind::results;
+  const Codec last_codec = results ? Codec::f64 : Codec::pickle;
+  if (envelope.codec > last_codec) return "unknown codec " + as_number(envelope.codec);
   if ((envelope.flags & ~(kInBlock | kPrinted | kKeeps)) != 0) {
     return "unknown flags " + number(envelope.flags);
   }
   const bool reply = envelope.kind == Kind::reply;
-  if (envelope.status > (reply ? Status::marshal : Status::ok)) {
+  if (envelope.status > (reply ? Status::memory : Status::ok)) {
     return "unknown status " + as_number(envelope.status);
   }
   const bool odd_keeps = !reply && (envelope.flags & kKeeps) != 0;
@@ -77,10 +92,17 @@ std::optional<std::string> envelope_fault(const Envelope& envelope, const ReplyB
   if (odd_keeps || odd_block) {
     return "flags " + number(envelope.flags) + " on kind " + as_number(envelope.kind);
   }
-  const bool about_an_item = reply || envelope.kind == Kind::stopped;
+  const bool about_an_item =
+      reply || results || envelope.kind == Kind::stopped || envelope.kind == Kind::started;
   if (about_an_item != (envelope.batch != 0)) return "batch " + number(envelope.batch);
   if (!about_an_item && envelope.first != 0) return "item " + number(envelope.first);
-  const bool zero = envelope.function == 0 && envelope.end == 0 && envelope.style == Style{} &&
+  if (results) {
+    if (auto fault = results_fault(envelope)) return fault;
+  } else if (envelope.end != 0) {
+    return "end " + number(envelope.end) + " on kind " + as_number(envelope.kind);
+  }
+  const bool zero = envelope.function == 0 && envelope.style == Style{} &&
+                    envelope.result_codec == Codec::none && envelope.interrupt == 0 &&
                     std::all_of(std::begin(envelope.reserved), std::end(envelope.reserved),
                                 [](std::uint8_t byte) { return byte == 0; });
   if (!zero) return "a field that replies do not use is not zero";

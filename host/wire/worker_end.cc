@@ -20,6 +20,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <new>
 #include <string>
@@ -31,10 +32,18 @@ namespace {
 // results pays for fresh pages each time. Longer: idle workers hold memory others need.
 constexpr base::Duration kStaysWarm = std::chrono::milliseconds(100);
 
-std::uint32_t load_end(const Envelope* record) {
+// A field of a record that the host may change at any time.
+std::uint32_t load_shared(const std::uint32_t& field) {
   // C++20 has no atomic_ref to const; the page is mapped for reading only.
-  auto& end = const_cast<std::uint32_t&>(record->end);
-  return std::atomic_ref<std::uint32_t>(end).load(std::memory_order_seq_cst);
+  return std::atomic_ref<std::uint32_t>(const_cast<std::uint32_t&>(field))
+      .load(std::memory_order_seq_cst);
+}
+
+std::uint64_t cpu_now() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(time.tv_nsec);
 }
 
 Result<std::uint64_t> size_of(int fd) {
@@ -174,12 +183,16 @@ void WorkerEnd::wait() {
 
 bool WorkerEnd::claim(const Incoming& call, std::uint32_t item) {
   State& state = *state_;
-  if (item >= load_end(call.record)) return false;  // W1: the host knows, nothing was claimed
+  if (item >= load_shared(call.record->end))
+    return false;  // W1: the host knows, nothing was claimed
   const std::uint64_t moment = base::nanoseconds(base::now());
   state.ours->claim_ns.store(moment, std::memory_order_relaxed);
+  if ((call.envelope.flags & kTimesCpu) != 0) {
+    state.ours->claim_cpu_ns.store(cpu_now(), std::memory_order_relaxed);
+  }
   const std::uint64_t word = std::uint64_t{call.envelope.batch} << 32 | (item + 1);
   state.ours->claim.store(word, std::memory_order_seq_cst);  // W2
-  if (item < load_end(call.record)) {                        // W3
+  if (item < load_shared(call.record->end)) {                // W3
     state.claimed_ns = moment;
     return true;
   }
@@ -193,6 +206,10 @@ bool WorkerEnd::claim(const Incoming& call, std::uint32_t item) {
     if (!sent.ok() || *sent) return false;
     wait_room();
   }
+}
+
+bool WorkerEnd::interrupted(const Incoming& call, std::uint32_t item) {
+  return load_shared(call.record->interrupt) == item + 1;
 }
 
 std::uint64_t WorkerEnd::claimed_ns() const {
@@ -279,10 +296,10 @@ Result<bool> WorkerEnd::reply(const Outgoing& outgoing,
   envelope.flags = outgoing.flags;
   envelope.status = outgoing.status;
   envelope.claimed_ns = outgoing.claimed_ns;
-  const bool about_an_item = outgoing.kind == Kind::reply || outgoing.kind == Kind::stopped;
-  if (about_an_item) {
+  if (outgoing.kind != Kind::ready && outgoing.kind != Kind::release) {
     envelope.batch = outgoing.batch;
     envelope.first = outgoing.item;
+    envelope.end = outgoing.end;
   }
   if (outgoing.kind == Kind::release) envelope.block = outgoing.block;
   envelope.payload_bytes = bytes;

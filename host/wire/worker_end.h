@@ -30,6 +30,7 @@ struct Outgoing {
   std::uint8_t flags = 0;  // kPrinted, kKeeps
   std::uint32_t batch = 0;
   std::uint32_t item = 0;
+  std::uint32_t end = 0;  // kind results: one past the last item
   std::uint64_t claimed_ns = 0;
   std::uint64_t block = 0;  // kind release
 };
@@ -58,6 +59,9 @@ class WorkerEnd {
   // Publishes that `item` starts now. False: it was revoked; nothing of it may run (the host is
   // told where that is in doubt).
   bool claim(const Incoming& call, std::uint32_t item);
+  // Whether the host wants `item` of a call that was not `passed` yet to stop. Safe in a signal
+  // handler.
+  static bool interrupted(const Incoming& call, std::uint32_t item);
   // The moment of the last claim that succeeded, CLOCK_MONOTONIC.
   std::uint64_t claimed_ns() const;
 

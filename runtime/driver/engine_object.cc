@@ -159,10 +159,12 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   pool::Batch batch;
   batch.codec = wire::Codec::pickle;
   batch.function = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1]));
-  if (PyErr_Occurred() != nullptr || !read_duration(args[4], batch.timeout) ||
+  std::optional<base::Duration> timeout;
+  if (PyErr_Occurred() != nullptr || !read_duration(args[4], timeout) ||
       !encode_call(self, args[2], args[3], batch)) {
     return nullptr;
   }
+  if (timeout) batch.limits = std::make_shared<const CallOptions>(CallOptions{.timeout = timeout});
   return submit_task(type, self->handle, std::move(batch));
 }
 

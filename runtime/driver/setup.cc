@@ -30,7 +30,7 @@ void print_notice(std::string_view line) {
 pool::Options common_options(const Wanted& wanted) {
   pool::Options options;
   options.workers = wanted.workers;
-  options.timeout = wanted.timeout;
+  options.limits.timeout = wanted.timeout;
   options.load.preload = wanted.preload;
   options.on_output = print_output;
   options.on_notice = print_notice;

@@ -63,6 +63,12 @@ class PYHOST_EXPORT Error : public std::exception {
   int signal = 0;                      // signal that ended the worker, 0 when none did
   int exit_code = -1;                  // its exit status, -1 when it did not exit
   std::string stderr_tail;             // the last lines the worker wrote to stderr
+  std::string stack;              // Python stack of a worker that was killed, or died; may be empty
+  std::string likely_cause;       // of a worker's death, in words; may be empty
+  std::string call;               // the function, and its arguments where they are text, cut
+  double seconds = 0;             // how long the call had run
+  std::uint64_t peak_memory = 0;  // most bytes its worker ever held; 0: not known
+  int attempts = 1;               // how often it was run
 
  private:
   mutable std::string what_;

@@ -25,7 +25,7 @@ class PYHOST_EXPORT RawMap {
  public:
   struct State;
   RawMap(std::shared_ptr<PoolState> pool, std::string_view function, const MapOptions& options,
-         const CallOptions& limits);
+         std::shared_ptr<const CallOptions> limits);
   RawMap(RawMap&&) noexcept;
   RawMap& operator=(RawMap&&) noexcept;
   RawMap(const RawMap&) = delete;

@@ -34,6 +34,8 @@ struct PoolStats {
   std::uint64_t failed = 0;     // of these, other than a result
   std::uint64_t crashes = 0;    // workers that died
   std::uint64_t respawns = 0;   // workers that were replaced
+  std::uint64_t retries = 0;    // calls that ran once more
+  std::uint64_t recycled = 0;   // workers replaced for their calls, age or memory
   std::vector<pid_t> pids;      // of the workers alive
 };
 
@@ -41,7 +43,8 @@ namespace detail {
 
 struct PoolState;
 PYHOST_EXPORT RawFuture submit(const std::shared_ptr<PoolState>& pool, std::string_view function,
-                               std::string_view item, const CallOptions& limits);
+                               std::string_view item,
+                               const std::shared_ptr<const CallOptions>& limits);
 
 }  // namespace detail
 
@@ -85,10 +88,11 @@ class Caller {
   }
 
  protected:
-  explicit Caller(std::shared_ptr<detail::PoolState> state, CallOptions limits = {})
-      : state_(std::move(state)), limits_(limits) {}
+  explicit Caller(std::shared_ptr<detail::PoolState> state,
+                  std::shared_ptr<const CallOptions> limits = nullptr)
+      : state_(std::move(state)), limits_(std::move(limits)) {}
   std::shared_ptr<detail::PoolState> state_;
-  CallOptions limits_;
+  std::shared_ptr<const CallOptions> limits_;  // none: the pool's
 
   friend class Pool;
 };
@@ -108,7 +112,9 @@ class PYHOST_EXPORT Pool : public Caller {
   ~Pool();
 
   // The same pool with other limits, as in `pool.with({.timeout = 50ms}).call<double>(...)`.
-  Caller with(const CallOptions& limits) const { return Caller(state_, limits); }
+  Caller with(const CallOptions& limits) const {
+    return Caller(state_, std::make_shared<const CallOptions>(limits));
+  }
 
   PoolStats stats() const;
 

@@ -23,7 +23,7 @@ inline Result<Pool> try_start(PoolOptions options) {
 inline Pool start_pool(PoolOptions options = {}) {
   if (options.script.empty() && options.module.empty())
     options.script = kVictims + "pool_script.py";
-  if (options.workers == 0) options.workers = 2;
+  if (options.workers.max == 0) options.workers = 2;
   return try_start(std::move(options)).value_or_throw();
 }
 

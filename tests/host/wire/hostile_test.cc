@@ -88,10 +88,32 @@ TEST(HostileEnvelope, WithAnItemWhereNoneBelongs) {
 TEST(HostileEnvelope, WithFieldsThatRepliesDoNotUse) {
   const std::string fault = "a field that replies do not use is not zero";
   EXPECT_EQ(fault_of([](Envelope& e) { e.function = 1; }), fault);
-  EXPECT_EQ(fault_of([](Envelope& e) { e.end = 1; }), fault);
+  EXPECT_EQ(fault_of([](Envelope& e) { e.interrupt = 1; }), fault);
+  EXPECT_EQ(fault_of([](Envelope& e) { e.result_codec = Codec::json; }), fault);
   EXPECT_EQ(fault_of([](Envelope& e) { e.style = Style::call; }), fault);
   EXPECT_EQ(fault_of([](Envelope& e) { e.reserved[0] = 1; }), fault);
-  EXPECT_EQ(fault_of([](Envelope& e) { e.reserved[12] = 1; }), fault);
+  EXPECT_EQ(fault_of([](Envelope& e) { e.reserved[7] = 1; }), fault);
+}
+
+TEST(HostileEnvelope, WithAnEndWhereNoneBelongs) {
+  EXPECT_EQ(fault_of([](Envelope& e) { e.end = 1; }), "end 1 on kind 17");
+}
+
+TEST(HostileEnvelope, WithResultsThatCannotBeAsMany) {
+  const auto results_fault = [](std::uint32_t first, std::uint32_t end, Codec codec) {
+    return fault_of([=](Envelope& e) {
+      e.kind = Kind::results;
+      e.first = first;
+      e.end = end;
+      e.codec = codec;
+    });
+  };
+  EXPECT_EQ(results_fault(3, 3, Codec::json), "results of items 3 to 3");
+  EXPECT_EQ(results_fault(3, 2, Codec::json), "results of items 3 to 2");
+  EXPECT_EQ(results_fault(0, 3, Codec::json), "5 bytes for 3 results");
+  EXPECT_EQ(results_fault(0, 1, Codec::i64), "5 bytes for 1 results");
+  EXPECT_EQ(results_fault(0, ~std::uint32_t{0}, Codec::f64), "5 bytes for 4294967295 results");
+  EXPECT_EQ(results_fault(0, 1, Codec::range), "unknown codec 5");
 }
 
 TEST(HostileEnvelope, WithAPayloadLongerThanItsRecord) {
@@ -140,7 +162,7 @@ TEST(HostileEnvelope, WithABlockRecordThatHasMoreThanItsEnvelope) {
 }
 
 TEST(HostileEnvelope, WithAnUnknownStatus) {
-  EXPECT_EQ(fault_of([](Envelope& e) { e.status = static_cast<Status>(3); }), "unknown status 3");
+  EXPECT_EQ(fault_of([](Envelope& e) { e.status = static_cast<Status>(4); }), "unknown status 4");
   EXPECT_EQ(fault_of([](Envelope& e) {
               e.kind = Kind::stopped;
               e.status = Status::raised;
@@ -174,8 +196,8 @@ std::string header_fault_of(const std::function<void(WorkerHeader&)>& lie) {
 TEST(HostileHeader, WithAnotherMagicOrVersion) {
   EXPECT_EQ(header_fault_of([](WorkerHeader& h) { h.magic = 1; }),
             "reply from the worker rejected: its region starts with 1");
-  EXPECT_EQ(header_fault_of([](WorkerHeader& h) { h.version = 2; }),
-            "reply from the worker rejected: it speaks version 2 of the wire, the host 1");
+  EXPECT_EQ(header_fault_of([](WorkerHeader& h) { h.version = 3; }),
+            "reply from the worker rejected: it speaks version 3 of the wire, the host 2");
 }
 
 TEST(HostileHeader, WithAHeadThatIsNotInTheRing) {

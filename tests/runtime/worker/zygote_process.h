@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <base/futex.h>
+#include <base/memory.h>
 #include <base/system.h>
 #include <process/control.h>
 #include <process/launch.h>
@@ -64,6 +65,7 @@ struct WorkerProcess {
   base::UniqueFd pidfd;
   base::UniqueFd out;  // readers of its stdout and stderr
   base::UniqueFd err;
+  base::UniqueFd forensics;
   pid_t pid = -1;
   std::uint32_t functions = 0;
 };
@@ -93,22 +95,26 @@ class ZygoteProcess {
   }
 
   // `kind`: fork, or become.
-  WorkerProcess start_worker(int number = 0, ControlKind kind = ControlKind::fork) {
+  WorkerProcess start_worker(int number = 0, ControlKind kind = ControlKind::fork,
+                             const process::WorkerSettings& settings = {}) {
     auto wire = wire::HostEnd::create().value_or_throw();
     const auto host_region = wire.share_host_region().value_or_throw();
     const auto worker_region = wire.share_worker_region().value_or_throw();
     const base::UniqueFd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     auto out = base::pipe().value_or_throw();
     auto err = base::pipe().value_or_throw();
-    const std::array fds = {host_region.get(), worker_region.get(), bell.get(), out.writer.get(),
-                            err.writer.get()};
-    process::send_control(started_.control.get(), {.kind = kind, .worker = number}, {}, fds)
+    auto forensics = base::create_log("forensics").value_or_throw();
+    const std::array fds = {host_region.get(), worker_region.get(), bell.get(),
+                            out.writer.get(),  err.writer.get(),    forensics.get()};
+    const std::string_view body(reinterpret_cast<const char*>(&settings), sizeof settings);
+    process::send_control(started_.control.get(), {.kind = kind, .worker = number}, body, fds)
         .value_or_throw();
     ControlMessage forked = next();
     EXPECT_EQ(forked.header.kind, ControlKind::forked);
     WorkerProcess worker{.wire = std::move(wire),
                          .out = std::move(out.reader),
                          .err = std::move(err.reader),
+                         .forensics = std::move(forensics),
                          .pid = forked.header.pid};
     if (!forked.fds.empty()) worker.pidfd = std::move(forked.fds.front());
     EXPECT_EQ(next_reply(worker).kind, wire::Kind::ready);
