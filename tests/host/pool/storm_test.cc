@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include <base/system.h>
+
 #include "pool_fixture.h"
 
 namespace pyhost::tests {
@@ -32,8 +34,13 @@ pid_t parent_of(pid_t pid) {
   return rest ? parent : -1;
 }
 
+// A zombie is not: where nobody reaps orphans (a container whose first process does not), they
+// stay.
 bool alive(pid_t pid) {
-  return kill(pid, 0) == 0;
+  const auto stat = base::read_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat.ok()) return false;
+  const std::size_t state = stat->rfind(") ");
+  return state != std::string::npos && stat->at(state + 2) != 'Z';
 }
 
 unsigned storm_seed() {
