@@ -3,6 +3,7 @@
 #include <driver/driver.h>
 #include <driver/engine_object.h>
 #include <driver/handle.h>
+#include <driver/limits.h>
 #include <driver/map_iterator.h>
 #include <driver/task.h>
 
@@ -57,7 +58,8 @@ PyMethodDef* methods() {
 }
 
 bool add_types(PyObject* module) {
-  return add_task_type(module) && add_map_type(module) && add_engine_type(module);
+  return add_limits_type(module) && add_task_type(module) && add_map_type(module) &&
+         add_engine_type(module);
 }
 
 }  // namespace pyhost::driver

@@ -2,14 +2,14 @@
 #include <Python.h>
 #include <driver/engine_object.h>
 #include <driver/handle.h>
+#include <driver/item.h>
+#include <driver/limits.h>
 #include <driver/map_iterator.h>
 #include <driver/outcome.h>
-#include <driver/plain.h>
 #include <driver/setup.h>
 #include <driver/task.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
-#include <python/values.h>
 
 #include <cstring>
 #include <memory>
@@ -36,48 +36,6 @@ EngineObject* engine_object(PyObject* self) {
 
 std::shared_ptr<pool::Engine> engine_of(PyObject* self) {
   return engine_object(self)->handle->engine();
-}
-
-// Seconds or None. False with an exception set.
-bool read_duration(PyObject* object, std::optional<base::Duration>& out) {
-  if (object == Py_None) return true;
-  const double seconds = PyFloat_AsDouble(object);
-  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
-  constexpr double kLongest = 1e9;  // about 31 years: beyond, the arithmetic overflows
-  if (seconds < kLongest) {
-    const std::chrono::duration<double> duration(seconds > 0 ? seconds : 0);
-    out = std::chrono::duration_cast<base::Duration>(duration);
-  }
-  return true;
-}
-
-bool read_strings(PyObject* sequence, std::vector<std::string>& out) {
-  const PyRef fast = PyRef::steal(PySequence_Fast(sequence, "expected a sequence of str"));
-  if (!fast) return false;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
-    Py_ssize_t size = 0;
-    const char* text = PyUnicode_AsUTF8AndSize(PySequence_Fast_GET_ITEM(fast.get(), i), &size);
-    if (text == nullptr) return false;
-    out.emplace_back(text, static_cast<std::size_t>(size));
-  }
-  return true;
-}
-
-bool read_wanted(PyObject* args, PyObject* kwargs, Wanted& wanted, PyObject** dumps) {
-  static const char* names[] = {"start",  "workers", "timeout", "preload", "sys_path",
-                                "python", "image",   "dumps",   nullptr};
-  const char *start = nullptr, *python = nullptr, *image = nullptr;
-  PyObject *timeout = nullptr, *preload = nullptr, *sys_path = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$siOOOssO:Engine", const_cast<char**>(names),
-                                   &start, &wanted.workers, &timeout, &preload, &sys_path, &python,
-                                   &image, dumps)) {
-    return false;
-  }
-  wanted.start = start;
-  wanted.python = python;
-  wanted.image = image;
-  return read_duration(timeout, wanted.timeout) && read_strings(preload, wanted.preload) &&
-         read_strings(sys_path, wanted.sys_path);
 }
 
 PyObject* new_engine(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
@@ -123,7 +81,7 @@ PyObject* define(PyObject* self, PyObject* args) {
       without_gil([&] { return engine->define(kind, std::move(bytes), name); }));
 }
 
-// The payload of a batch of one: `args`, with `kwargs` if there are any. False with an exception.
+// `args`, with `kwargs` if there are any, as a batch of one. False with an exception.
 bool encode_call(EngineObject* self, PyObject* args, PyObject* kwargs, pool::Batch& batch) {
   PyRef both;
   PyObject* value = args;
@@ -134,21 +92,14 @@ bool encode_call(EngineObject* self, PyObject* args, PyObject* kwargs, pool::Bat
     value = both.get();
     batch.style = wire::Style::call;
   }
-  python::Encoded encoded;
-  PyObject* dumps = is_plain(value) ? nullptr : self->dumps;
-  if (!encoded.encode_item(wire::Codec::pickle, value, dumps)) return false;
-  const std::uint64_t bytes = encoded.bytes();
-  batch.payload.reserve(sizeof bytes + bytes);
-  batch.payload.assign(reinterpret_cast<const char*>(&bytes), sizeof bytes);
-  encoded.append_to(batch.payload);
-  return true;
+  return encode_framed(value, self->dumps, batch.payload);
 }
 
 PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   EngineObject* self = engine_object(object);
   if (count != 5 || !PyType_Check(args[0]) || !PyTuple_CheckExact(args[2]) ||
       !(args[3] == Py_None || PyDict_CheckExact(args[3]))) {
-    PyErr_SetString(PyExc_TypeError, "expected submit(type, function, args, kwargs, timeout)");
+    PyErr_SetString(PyExc_TypeError, "expected submit(type, function, args, kwargs, limits)");
     return nullptr;
   }
   PyTypeObject* type = reinterpret_cast<PyTypeObject*>(args[0]);
@@ -159,23 +110,22 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   pool::Batch batch;
   batch.codec = wire::Codec::pickle;
   batch.function = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1]));
-  std::optional<base::Duration> timeout;
-  if (PyErr_Occurred() != nullptr || !read_duration(args[4], timeout) ||
+  if (PyErr_Occurred() != nullptr || !read_limits(args[4], batch.limits) ||
       !encode_call(self, args[2], args[3], batch)) {
     return nullptr;
   }
-  if (timeout) batch.limits = std::make_shared<const CallOptions>(CallOptions{.timeout = timeout});
   return submit_task(type, self->handle, std::move(batch));
 }
 
 PyObject* map(PyObject* object, PyObject* args) {
   EngineObject* self = engine_object(object);
   MapSettings settings;
-  PyObject *iterator = nullptr, *timeout = nullptr, *owner = nullptr;
+  PyObject *iterator = nullptr, *timeout = nullptr, *owner = nullptr, *limits = nullptr;
   int star = 0, runs_unread = 0, has_end = 0;
-  if (!PyArg_ParseTuple(args, "IOpIIOppO:map", &settings.function, &iterator, &star,
-                        &settings.count, &settings.ahead, &timeout, &runs_unread, &has_end,
-                        &owner)) {
+  if (!PyArg_ParseTuple(args, "IOpIIOppOO:map", &settings.function, &iterator, &star,
+                        &settings.count, &settings.ahead, &timeout, &runs_unread, &has_end, &owner,
+                        &limits) ||
+      !read_limits(limits, settings.limits)) {
     return nullptr;
   }
   settings.runs_unread = runs_unread != 0;
@@ -266,9 +216,9 @@ void* slot(Function* function) {
 PyMethodDef kMethods[] = {
     {"define", define, METH_VARARGS, "define(codec, definition, name) -> number"},
     {"submit", reinterpret_cast<PyCFunction>(slot(submit)), METH_FASTCALL,
-     "submit(type, function, args, kwargs, timeout) -> task"},
+     "submit(type, function, args, kwargs, limits) -> task"},
     {"map", map, METH_VARARGS,
-     "map(function, iterator, star, count, ahead, timeout, runs_unread, has_end, owner)"},
+     "map(function, iterator, star, count, ahead, timeout, runs_unread, has_end, owner, limits)"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
     {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},

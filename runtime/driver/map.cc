@@ -76,6 +76,7 @@ bool Map::submit_batch(pool::Engine& engine, std::uint64_t most) {
   batch.function = settings_.function;
   batch.codec = wire::Codec::pickle;
   batch.style = settings_.style;
+  batch.limits = settings_.limits;
   input_.fill(batch, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most)));
   if (batch.count == 0) return false;
   if (!handle_->accepts()) {  // closed by another thread, or by the input itself

@@ -23,6 +23,7 @@ struct MapSettings {
   bool runs_unread = false;  // all of the input, even if nobody asks for a result
   bool has_end = false;      // the input is known to end
   base::Deadline deadline = base::Deadline::never();  // for every result
+  std::shared_ptr<const CallOptions> limits;          // of every item; may be null
 };
 
 // A batch whose items are not all yielded.

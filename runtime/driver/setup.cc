@@ -30,7 +30,15 @@ void print_notice(std::string_view line) {
 pool::Options common_options(const Wanted& wanted) {
   pool::Options options;
   options.workers = wanted.workers;
-  options.limits.timeout = wanted.timeout;
+  if (wanted.limits) options.limits = *wanted.limits;
+  options.memory = wanted.memory;
+  options.concurrency = wanted.concurrency;
+  options.threads = wanted.threads;
+  options.max_tasks_per_worker = wanted.max_tasks_per_worker;
+  options.max_worker_age = wanted.max_worker_age;
+  options.max_worker_memory = wanted.max_worker_memory;
+  if (wanted.idle_time) options.idle_time = *wanted.idle_time;
+  options.initializer = wanted.initializer;
   options.load.preload = wanted.preload;
   options.on_output = print_output;
   options.on_notice = print_notice;

@@ -6,6 +6,7 @@
 #include <pool/engine.h>
 #include <pyhost/result.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,14 +15,26 @@ namespace pyhost::driver {
 
 // What `_pyhost_core.Engine(...)` was called with.
 struct Wanted {
-  std::string start;  // "fork", "zygote" or "spawn"
-  int workers = 1;
-  std::optional<base::Duration> timeout;
+  std::string start;                          // "fork", "zygote" or "spawn"
+  std::shared_ptr<const CallOptions> limits;  // of every call; may be null
+  WorkerCount workers;                        // this and the next six as in pool::Options
+  std::uint64_t memory = 0;
+  std::uint32_t concurrency = 1;
+  int threads = 0;
+  std::uint64_t max_tasks_per_worker = 0;
+  std::optional<base::Duration> max_worker_age;
+  std::uint64_t max_worker_memory = 0;
+  std::optional<base::Duration> idle_time;
+  std::optional<pool::Initializer> initializer;
   std::vector<std::string> preload;
   std::vector<std::string> sys_path;  // of this process; zygotes import from there too
   std::string python;                 // sys.executable
   std::string image;                  // "auto", "libpython", "executable"
 };
+
+// The keyword arguments of `_pyhost_core.Engine(...)`; `dumps` becomes the pickler, borrowed. False
+// with an exception set, which may be a MarshalError for the initializer's arguments.
+bool read_wanted(PyObject* args, PyObject* kwargs, Wanted& wanted, PyObject** dumps);
 
 // Starts an engine: under `fork` with a snapshot of this process as it is now. Error `startup`:
 // names what is missing. Requires: the GIL, which is given away where nothing is forked.

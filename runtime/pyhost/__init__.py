@@ -16,7 +16,8 @@ import pyhost._core  # says at once when there is no core for this Python
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
-    from pyhost._default import map, submit
+    from pyhost._default import map, options, submit
+    from pyhost._limited import Limited
     from pyhost._worker import Worker, current_worker
     from pyhost.errors import (Backpressure, MarshalError, ProtocolError, RemoteError, SandboxUnavailable,
                                SandboxViolation, StartupError, TaskCpuError, TaskMemoryError, TaskTimeout,
@@ -29,7 +30,8 @@ __version__ = "0.1.0"
 # Where each name lives. Modules are imported when a name of theirs is first used, because
 # concurrent.futures and what it imports cost several milliseconds of every start.
 _HOMES = {
-    "map": "_default", "submit": "_default",
+    "map": "_default", "options": "_default", "submit": "_default",
+    "Limited": "_limited",
     "Executor": "executor", "Future": "futures",
     "Worker": "_worker", "current_worker": "_worker",
     **dict.fromkeys(("Backpressure", "MarshalError", "ProtocolError", "RemoteError", "SandboxUnavailable",

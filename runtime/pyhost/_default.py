@@ -5,6 +5,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, TypeVar
 
 from pyhost import _settings
+from pyhost._limited import Limited
 from pyhost._pool import Pool
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def _default_pool():
     if _pool is None:
         with _lock:
             if _pool is None:
-                _pool = Pool(_settings.default_workers(), _settings.default_start(), _settings.default_timeout())
+                _pool = Pool(_settings.for_pool())
     return _pool
 
 
@@ -55,6 +56,14 @@ def submit(function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future
     `MarshalError`. A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
     """
     return _default_pool().submit(function, args, kwargs)
+
+
+def options(**limits: Any) -> "Limited":
+    """The default pool with limits for the calls made through what this returns; as `Executor.options`.
+
+        pyhost.options(timeout=2, retries=3, retry_on=OSError).submit(fetch, url)
+    """
+    return Limited(_default_pool, {}).options(**limits)
 
 
 def _forget():

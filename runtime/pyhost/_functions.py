@@ -54,10 +54,9 @@ class Functions:
     Threads: any. Two threads may define the same function at once: they get the same number.
     """
 
-    def __init__(self, engine, pickling, initialize):
+    def __init__(self, engine, pickling):
         self._engine = engine
         self._pickling = pickling
-        self._initialize = initialize  # wraps what is to run an initializer first, or None
         self._known = {}  # id -> _Known
         self._apply = None
 
@@ -97,8 +96,7 @@ class Functions:
         return not seen and (name_of(function).endswith("<lambda>") or bool(getattr(function, "__closure__", None)))
 
     def _define(self, function):
-        target = self._initialize(function) if self._initialize is not None else function
-        return self._engine.define("pickle", self._pickling.dumps(target), name_of(function))
+        return self._engine.define("pickle", self._pickling.dumps(function), name_of(function))
 
     def _number_of_apply(self):
         if self._apply is None:

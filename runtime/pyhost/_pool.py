@@ -1,17 +1,14 @@
 """One engine with what it needs from Python: started at its first call, closed once."""
 
-import itertools
 import os
 import sys
 import threading
 import weakref
 
-from pyhost import _lifecycle, _main, _remote, _settings
+from pyhost import _lifecycle, _limits, _main, _settings
 from pyhost._core import core
-from pyhost._functions import Functions, register
+from pyhost._functions import Functions, name_of, register
 from pyhost._pickling import Pickling
-
-_keys = itertools.count(1)
 
 _process = object()  # replaced in a forked process
 
@@ -23,10 +20,8 @@ class Pool:
     Lifetime: closed when nobody refers to it: neither an Executor nor the iterator of a map with input left.
     """
 
-    def __init__(self, workers, start, timeout, initializer=None, initargs=()):
-        self._workers = workers
-        self._start_method = start
-        self._timeout = timeout
+    def __init__(self, settings, initializer=None, initargs=()):
+        self._settings = settings
         self._initializer = initializer
         self._initargs = initargs
         self._lock = threading.Lock()
@@ -35,23 +30,24 @@ class Pool:
         self._engine = None
         self._functions = None
         self._maps = weakref.WeakSet()
+        self._siblings = {}  # memory cap -> a pool that differs in nothing else
         _lifecycle.adopt(self)
 
-    def submit(self, function, args, kwargs):
+    def submit(self, function, args, kwargs, limits=None):
         """A future; also for what cannot be sent, which is its exception then."""
         from pyhost.futures import Future, failed
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
-        engine = self._engine or self._start(function)
         try:
+            engine = self._engine or self._start(function)
             number, applied = self._functions.find(function)
             if applied:
-                return engine.submit(Future, number, (function, args, kwargs), None, None)
-            return engine.submit(Future, number, args, kwargs, None)
+                return engine.submit(Future, number, (function, args, kwargs), None, limits)
+            return engine.submit(Future, number, args, kwargs, limits)
         except core.MarshalError as error:
             return failed(error)
 
-    def map(self, function, iterables, timeout, chunksize, buffersize, keep):
+    def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None):
         """An iterator over results. `keep`: closing the pool finishes it, if its input has a length."""
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
@@ -64,7 +60,8 @@ class Pool:
         count = chunksize if chunksize is not None and chunksize > 1 else 0
         has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
         keep = keep and buffersize is None
-        results = engine.map(number, items, len(iterables) != 1, count, buffersize or 0, timeout, keep, has_end, self)
+        results = engine.map(number, items, len(iterables) != 1, count, buffersize or 0, timeout, keep, has_end, self,
+                             limits)
         self._maps.add(results)
         return results
 
@@ -86,24 +83,32 @@ class Pool:
         return self._process is not None and self._process is not _process
 
     def _make_engine(self, function):
-        start = _settings.choose_start(self._start_method)
+        start = _settings.choose_start(self._settings.start)
         snapshot = _main.Snapshot() if start == "fork" else None
-        registered = None
-        if snapshot is not None and self._initializer is None:
-            registered = register(function, snapshot)
+        registered = register(function, snapshot) if snapshot is not None else None
         pickling = Pickling(snapshot)
+        initializer = None
+        if self._initializer is not None:
+            initializer = (pickling.dumps(self._initializer), name_of(self._initializer), self._initargs)
         engine = core.Engine(
-            start=start, workers=self._workers, timeout=self._timeout, preload=_settings.preload(),
-            sys_path=[os.fspath(folder) for folder in sys.path], python=sys.executable or "",
-            image=_settings.image(), dumps=pickling.dumps)
-        self._functions = Functions(engine, pickling, self._initialized if self._initializer is not None else None)
+            start=start, python=sys.executable or "", image=_settings.image(), preload=_settings.preload(),
+            sys_path=[os.fspath(folder) for folder in sys.path], dumps=pickling.dumps, settings=self._settings.workers,
+            limits=_limits.native(self._settings.limits), initializer=initializer)
+        self._functions = Functions(engine, pickling)
         if registered is not None:
             self._functions.of_snapshot(function, registered)
-        self._key = f"{os.getpid()}.{next(_keys)}"
         return engine
 
-    def _initialized(self, function):
-        return _remote.Initialized(self._key, self._initializer, self._initargs, function)
+    def sibling(self, memory):
+        """The pool for calls with that memory cap, in bytes: workers cannot change theirs."""
+        if memory == self._settings.workers.get("memory"):
+            return self
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if memory not in self._siblings:
+                self._siblings[memory] = Pool(self._settings.with_memory(memory), self._initializer, self._initargs)
+            return self._siblings[memory]
 
     def close(self, wait=True, cancel=False, kill=False):
         """Accepts nothing new. Finishes what was submitted, or with `cancel` only what runs, or with `kill`
@@ -113,6 +118,9 @@ class Pool:
         with self._lock:
             self._closed = True
             engine, self._engine = self._engine, None
+            siblings, self._siblings = self._siblings, {}
+        for sibling in siblings.values():
+            sibling.close(wait, cancel, kill)
         if engine is None:
             _lifecycle.release(self)
             return

@@ -1,5 +1,6 @@
 """The defaults of pools: what `pyhost run` was told, else pyhost's own."""
 
+from pyhost import _limits
 from pyhost._core import core
 
 STARTS = ("auto", "fork", "zygote", "spawn")
@@ -14,21 +15,58 @@ def _read():
 _options = _read()
 
 
-def default_workers():
-    """Workers of a pool that was not told how many; 0: the CPUs this process may use.
+class Settings:
+    """How a pool is set up.
 
-    A pool inside a worker has one: its siblings have the other CPUs.
+    start: the start method
+    limits: those of every call, as `_limits.of_calls` has them
+    workers: what concerns the workers, by the engine's names
     """
-    return 1 if core.current_worker() >= 0 else int(_options.get("workers") or 0)
+
+    def __init__(self, start, limits, workers):
+        self.start = start
+        self.limits = limits
+        self.workers = workers
+
+    def with_memory(self, memory):
+        return Settings(self.start, self.limits, {**self.workers, "memory": memory})
 
 
-def default_start():
-    return _options.get("start") or "auto"
+def for_pool(max_workers=None, start=None, limits=None, **workers):
+    """The settings of a pool: those given, checked; else what `pyhost run` was told; else the engine's own.
+
+    Inside a worker a pool has one worker: its siblings have the other CPUs.
+    """
+    start = start or _options.get("start") or "auto"
+    if start not in STARTS:
+        raise ValueError(f"unknown start method `{start}`; expected one of {', '.join(STARTS)}")
+    told = {name: _options[name] for name in _limits.OF_CALLS if _options.get(name) is not None}
+    limits = {**_limits.of_calls(**told), **(limits or {})}
+    found = {}
+    for name, check in _CHECKS.items():
+        value = workers.pop(name, None)
+        found[name] = check(name, _options.get(name) if value is None else value)
+    if workers:
+        raise TypeError(f"a pool has no option `{next(iter(workers))}`")
+    if max_workers is not None:
+        found["min_workers"], found["workers"] = _limits.workers(max_workers)
+    elif core.current_worker() >= 0:
+        found["min_workers"] = found["workers"] = 1
+    else:
+        found["workers"] = int(_options.get("workers") or 0)
+        found["min_workers"] = int(_options.get("min_workers") or found["workers"])
+    return Settings(start, limits, found)
 
 
-def default_timeout():
-    """Seconds each task may run, or None."""
-    return _options.get("timeout")
+_CHECKS = {
+    "memory": _limits.size,
+    "concurrency": lambda name, value: _limits.count(name, value, 1),
+    "threads_per_worker": _limits.count,
+    "max_tasks_per_worker": _limits.count,
+    "max_worker_age": _limits.seconds,
+    "max_worker_memory": _limits.size,
+    "idle_time": lambda name, value: _limits.seconds(name, value, zero=True),
+}
 
 
 def image():

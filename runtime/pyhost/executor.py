@@ -1,9 +1,10 @@
 """`Executor`: the pool with the interface of concurrent.futures."""
 
 import concurrent.futures
-from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, TypeVar, Union
 
-from pyhost import _settings
+from pyhost import _limits, _settings
+from pyhost._limited import Limited
 from pyhost._pool import Pool
 from pyhost.futures import Future
 
@@ -21,32 +22,54 @@ class Executor(concurrent.futures.Executor):
             for y in executor.map(f, xs):
                 ...
 
-    max_workers: None: what `pyhost run --workers` says, else the CPUs this process may use
+    max_workers: how many, or `(fewest, most)` for as many as the load wants; None: what `pyhost run --workers`
+        says, else the CPUs this process may use
     mp_context: a multiprocessing context, of which the start method counts; `start` is the direct way
-    initializer, initargs: called in each worker before its first task; when it raises, every task of that
-        worker fails with `StartupError`
+    initializer, initargs: called in each worker before its first call; when it raises, every call fails with
+        `StartupError`
+    max_tasks_per_child: a worker is replaced after so many calls
     start: `fork` (workers are copies of this process), `zygote` (of a fresh interpreter), `spawn` (each is one),
         or `auto`: `fork` while this process has one thread
-    timeout: seconds each task may run before its worker is killed and it fails with `TaskTimeout`
 
-    A worker that dies fails the task it ran, with `WorkerCrashed`; the others go on. Leaving the `with` block
-    by Ctrl-C kills what runs.
+    Limits of each call, which `options` overrides:
+
+    timeout: seconds from its start, after which it fails with `TaskTimeout`
+    cpu: seconds of CPU time of its worker, after which it fails with `TaskCpuError`
+    retries: how often it may run again after a crash, a limit or an exception; without it nothing runs twice
+    retry_on: for what alone it runs again: exception classes, or `"crashed"`, `"timeout"`, `"memory"`, `"cpu"`,
+        `"exception"`
+    grace: seconds from the exception that asks it to stop (`TaskInterrupted`) to SIGKILL; 1 when None
+
+    And of each worker:
+
+    memory: bytes it may hold, or text such as `"512M"`, beyond which its call fails with `TaskMemoryError`
+    concurrency: calls it runs at a time: coroutines for `async def` functions, else threads
+    threads_per_worker: of BLAS and OpenMP libraries; None: CPUs / workers
+    max_worker_age, max_worker_memory: seconds, or bytes between two calls, after which it is replaced
+    idle_time: seconds after which an idle one above the fewest ends; 60 when None
+
+    A worker that dies fails the call it ran, with `WorkerCrashed`; the others go on. Leaving the `with` block
+    by Ctrl-C kills what runs. What is None is as `pyhost run` was told, else not limited.
     """
 
-    def __init__(self, max_workers: Optional[int] = None, mp_context: Any = None,
+    def __init__(self, max_workers: Union[int, Tuple[int, int], None] = None, mp_context: Any = None,
                  initializer: Optional[Callable[..., Any]] = None, initargs: tuple = (), *,
-                 start: Optional[str] = None, timeout: Optional[float] = None):
-        if max_workers is not None and max_workers <= 0:
-            raise ValueError(f"max_workers is {max_workers}; it must be greater than 0")
+                 max_tasks_per_child: Optional[int] = None, start: Optional[str] = None,
+                 timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
+                 retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None,
+                 concurrency: Optional[int] = None, threads_per_worker: Optional[int] = None,
+                 max_worker_age: Optional[float] = None, max_worker_memory: Union[int, str, None] = None,
+                 idle_time: Optional[float] = None):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if start is None and mp_context is not None:
             start = _STARTS_OF_CONTEXTS[mp_context.get_start_method()]
-        start = start or _settings.default_start()
-        if start not in _settings.STARTS:
-            raise ValueError(f"unknown start method `{start}`; expected one of {', '.join(_settings.STARTS)}")
-        self._pool = Pool(_settings.default_workers() if max_workers is None else max_workers, start,
-                          _settings.default_timeout() if timeout is None else timeout, initializer, initargs)
+        settings = _settings.for_pool(
+            max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
+            concurrency=concurrency, threads_per_worker=threads_per_worker,
+            max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
+            max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time)
+        self._pool = Pool(settings, initializer, tuple(initargs))
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future:
         """Starts `fn(*args, **kwargs)` on a worker. The content of the arguments is fixed when this returns; what
@@ -68,6 +91,20 @@ class Executor(concurrent.futures.Executor):
         if not iterables:
             return iter(())
         return self._pool.map(fn, iterables, timeout, chunksize, buffersize, keep=True)
+
+    def options(self, *, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
+                retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None) -> Limited:
+        """This executor with limits, as those of `Executor`, for the calls made through what is returned. They
+        cannot collide with keyword arguments of the functions.
+
+            executor.options(timeout=2, retries=3, retry_on=OSError).submit(fetch, url)
+
+        `memory` is a limit of workers: calls with one of their own get workers of their own, as many as this
+        executor has.
+        """
+        pool = self._pool
+        return Limited(lambda: pool, {}).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on, grace=grace,
+                                         memory=memory)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run."""

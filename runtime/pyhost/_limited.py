@@ -1,0 +1,45 @@
+"""A pool with limits for the calls made through it."""
+
+from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
+
+from pyhost import _limits
+
+_T = TypeVar("_T")
+
+
+class Limited:
+    """What `Executor.options` and `pyhost.options` return: `submit` and `map` whose calls have those limits.
+
+        quick = executor.options(timeout=2, retries=3, retry_on=OSError)
+        page = quick.submit(fetch, url).result()
+
+    Cheap to make, and good for any number of calls. Valid as long as its pool.
+    """
+
+    def __init__(self, pool: Callable[[], Any], limits: dict, memory: Optional[int] = None):
+        self._pool = pool
+        self._given = limits
+        self._memory = memory
+        self._limits = _limits.native(limits)
+
+    def options(self, *, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
+                retry_on: Any = None, grace: Optional[float] = None, memory: Any = None) -> "Limited":
+        """The same with further limits; what is not given stays as it is."""
+        limits = _limits.of_calls(timeout, cpu, retries, retry_on, grace)
+        size = _limits.size("memory", memory)
+        return Limited(self._pool, {**self._given, **limits}, self._memory if size is None else size)
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Any:
+        """As `Executor.submit`, with these limits."""
+        return self._find().submit(fn, args, kwargs, self._limits)
+
+    def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
+            chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
+        """As `Executor.map`, with these limits for each item; `timeout` is here, too, about the results."""
+        if not iterables:
+            return iter(())
+        return self._find().map(fn, iterables, timeout, chunksize, buffersize, True, self._limits)
+
+    def _find(self):
+        pool = self._pool()
+        return pool if self._memory is None else pool.sibling(self._memory)
