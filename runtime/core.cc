@@ -6,6 +6,7 @@
 #include <python/errors.h>
 #include <python/methods.h>
 #include <python/ref.h>
+#include <worker/interrupt.h>
 #include <worker/worker.h>
 
 namespace {
@@ -24,16 +25,22 @@ PyModuleDef definition = {
     nullptr,
 };
 
+bool add(PyObject* module, const char* name, PyObject* borrowed) {
+  PyRef object = PyRef::borrow(borrowed);
+  if (!object || PyModule_AddObject(module, name, object.get()) < 0) return false;
+  [[maybe_unused]] PyObject* stolen = object.release();  // the module has it now
+  return true;
+}
+
 bool fill(PyObject* module) {
   for (PyMethodDef* table : {pyhost::python::methods(), pyhost::worker::methods(),
                              pyhost::driver::methods(), pyhost::image::methods()}) {
     if (PyModule_AddFunctions(module, table) < 0) return false;
   }
-  PyRef marshal_error = PyRef::borrow(pyhost::python::marshal_error());
-  if (!marshal_error || PyModule_AddObject(module, "MarshalError", marshal_error.get()) < 0) {
+  if (!add(module, "MarshalError", pyhost::python::marshal_error()) ||
+      !add(module, "TaskInterrupted", pyhost::worker::task_interrupted())) {
     return false;
   }
-  [[maybe_unused]] PyObject* stolen = marshal_error.release();  // the module has it now
   pyhost::driver::set_zygote(pyhost::worker::run_zygote);
   return pyhost::driver::add_types(module);
 }

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pyhost._limited import Limited
     from pyhost._worker import Worker, current_worker
     from pyhost.errors import (Backpressure, MarshalError, ProtocolError, RemoteError, SandboxUnavailable,
-                               SandboxViolation, StartupError, TaskCpuError, TaskMemoryError, TaskTimeout,
-                               WorkerCrashed)
+                               SandboxViolation, StartupError, TaskCpuError, TaskInterrupted, TaskMemoryError,
+                               TaskTimeout, WorkerCrashed)
     from pyhost.executor import Executor
     from pyhost.futures import Future
 
@@ -35,8 +35,8 @@ _HOMES = {
     "Executor": "executor", "Future": "futures",
     "Worker": "_worker", "current_worker": "_worker",
     **dict.fromkeys(("Backpressure", "MarshalError", "ProtocolError", "RemoteError", "SandboxUnavailable",
-                     "SandboxViolation", "StartupError", "TaskCpuError", "TaskMemoryError", "TaskTimeout",
-                     "WorkerCrashed"), "errors"),
+                     "SandboxViolation", "StartupError", "TaskCpuError", "TaskInterrupted", "TaskMemoryError",
+                     "TaskTimeout", "WorkerCrashed"), "errors"),
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -6,6 +6,7 @@ import concurrent.futures
 from pyhost._core import core
 
 MarshalError = core.MarshalError  # a ValueError: a value cannot cross; names its path
+TaskInterrupted = core.TaskInterrupted  # a BaseException: raised in a task that is to stop
 
 _futures_timeout = concurrent.futures.TimeoutError  # the built-in one since Python 3.11
 

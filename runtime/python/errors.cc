@@ -47,6 +47,21 @@ void append_json(std::string& out, const Error& error) {
   out += '}';
 }
 
+// For `retry_on`: the names of the exception's classes, nearest first, `object` left out.
+void append_bases(std::string& json, PyObject* exception) {
+  PyObject* order = Py_TYPE(exception)->tp_mro;
+  if (order == nullptr || !PyTuple_Check(order)) return;
+  std::string names;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(order); ++i) {
+    PyObject* type = PyTuple_GET_ITEM(order, i);
+    if (!PyType_Check(type) || type == reinterpret_cast<PyObject*>(&PyBaseObject_Type)) continue;
+    if (!names.empty()) names += ',';
+    append_quoted(names, type_name(reinterpret_cast<PyTypeObject*>(type)));
+  }
+  json.pop_back();  // the brace that ends the object
+  json += ",\"bases\":[" + names + "]}";
+}
+
 // A context names files, whose names may be any bytes.
 std::string as_utf8(std::string_view text) {
   const ExceptionAside aside;
@@ -89,6 +104,7 @@ std::string take_error_payload(bool with_pickle) {
   std::string json;
   append_json(json, exception ? describe(exception.get())
                               : Error(Code::python_error, "no exception was pending"));
+  if (exception) append_bases(json, exception.get());
   std::string payload;
   append_number(payload, json.size());
   payload += json;

@@ -4,10 +4,14 @@
 #include <unistd.h>
 #include <worker/identity.h>
 
+#include <cstring>
 #include <string>
 #include <utility>
 
 #include <python/ref.h>
+#include <worker/forensics.h>
+#include <worker/interrupt.h>
+#include <worker/memory_cap.h>
 #include <worker/output.h>
 
 namespace pyhost::worker {
@@ -53,8 +57,13 @@ void set_streams(UniqueFd out, UniqueFd err) {
   dup2(out.get(), 1);
   dup2(err.get(), 2);
   install_streams();
-  const PyRef handler = PyRef::steal(PyImport_ImportModule("faulthandler"));
-  call_quietly(handler, "enable", "i", 2);
+}
+
+// How the worker answers when it crashes, and when the host interrupts it.
+void listen(UniqueFd forensics) {
+  leave_forensics(std::move(forensics));
+  listen_for_interrupts();
+  write_stacks_on(process::interrupt_signal());
 }
 
 // Forked copies would all draw the same numbers. `random` reseeds itself when it is forked; what
@@ -91,16 +100,24 @@ void open_null(int fd) {
   if (null) dup2(null.get(), fd);
 }
 
-Result<wire::WorkerEnd> take_identity(int number, process::ControlMessage& message, bool snapshot) {
+Result<Identity> take_identity(int number, process::ControlMessage& message, bool snapshot) {
   if (message.fds.size() != process::kForkFds) {
     return Error(Code::protocol, "the host sent " + std::to_string(message.fds.size()) +
                                      " descriptors for a worker instead of " +
                                      std::to_string(process::kForkFds));
   }
+  process::WorkerSettings settings;
+  if (message.body.size() != sizeof settings) {
+    return Error(Code::protocol,
+                 "the host sent settings of " + std::to_string(message.body.size()) +
+                     " bytes for a worker instead of " + std::to_string(sizeof settings));
+  }
+  std::memcpy(&settings, message.body.data(), sizeof settings);
   prctl(PR_SET_NAME, ("pyhost-w" + std::to_string(number)).c_str());
   reset_signals();
   set_streams(std::move(message.fds[process::kStdoutFd]),
               std::move(message.fds[process::kStderrFd]));
+  listen(std::move(message.fds[process::kForensicsFd]));
   reseed();
   disown_multiprocessing(number);
   if (snapshot) {
@@ -108,9 +125,12 @@ Result<wire::WorkerEnd> take_identity(int number, process::ControlMessage& messa
     // about the process that runs it, and stay.
     call_quietly(PyRef::steal(PyImport_ImportModule("atexit")), "_clear", nullptr);
   }
-  return wire::WorkerEnd::attach(std::move(message.fds[process::kHostRegionFd]),
-                                 std::move(message.fds[process::kWorkerRegionFd]),
-                                 std::move(message.fds[process::kDoorbellFd]));
+  auto wire = wire::WorkerEnd::attach(std::move(message.fds[process::kHostRegionFd]),
+                                      std::move(message.fds[process::kWorkerRegionFd]),
+                                      std::move(message.fds[process::kDoorbellFd]));
+  if (!wire.ok()) return std::move(wire).error();
+  cap_memory(settings.memory_bytes, settings.concurrency > 1 ? settings.concurrency : 0);
+  return Identity{*std::move(wire), settings};
 }
 
 }  // namespace pyhost::worker

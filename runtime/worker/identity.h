@@ -10,11 +10,15 @@
 
 namespace pyhost::worker {
 
+struct Identity {
+  wire::WorkerEnd wire;
+  process::WorkerSettings settings;
+};
+
 // Makes this process worker `number`: signals, standard streams, names, random numbers, and what
 // belongs to the process it is a copy of. `snapshot`: that process was the driver. Takes the
-// descriptors of the message. Returns the worker's end of the wire. Requires: the GIL, the only
-// thread.
-Result<wire::WorkerEnd> take_identity(int number, process::ControlMessage& message, bool snapshot);
+// descriptors of the message. Requires: the GIL, the only thread.
+Result<Identity> take_identity(int number, process::ControlMessage& message, bool snapshot);
 
 // Descriptor `fd` becomes /dev/null.
 void open_null(int fd);

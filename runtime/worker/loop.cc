@@ -28,6 +28,8 @@
 #include <python/marshal.h>
 #include <python/values.h>
 #include <worker/block_owner.h>
+#include <worker/interrupt.h>
+#include <worker/memory_cap.h>
 #include <worker/output.h>
 #include <worker/worker.h>
 
@@ -87,6 +89,8 @@ class Loop {
   void run_item(const Incoming& incoming, std::uint32_t index, std::span<const std::byte> item);
   bool call_function(const Incoming& incoming, std::span<const std::byte> item, PyObject* owner,
                      Outgoing& reply);
+  bool evaluate(const wire::Envelope& envelope, std::span<const std::byte> item, PyObject* owner,
+                bool& crossing);
   void fail(Outgoing& reply, Status status, Codec codec);
   void send(const Outgoing& reply, Parts parts);
   void send_releases();
@@ -188,42 +192,50 @@ void Loop::run_item(const Incoming& incoming, std::uint32_t index,
   }
 }
 
-// Decode, call, encode. Fills `result_`, or `error_payload_` and the status.
+// Fills `result_`, or `error_payload_` and the status.
 bool Loop::call_function(const Incoming& incoming, std::span<const std::byte> item, PyObject* owner,
                          Outgoing& reply) {
   const wire::Envelope& envelope = incoming.envelope;
-  const auto failed_to_cross = [&] {
-    fail(reply, python::marshal_error_pending() ? Status::marshal : Status::raised, envelope.codec);
-    return false;
-  };
-  const PyRef function = functions_.get(envelope.function);
-  if (!function) {
-    fail(reply, Status::raised, envelope.codec);
-    return false;
+  bool crossing = false;
+  {
+    const Interruptible interruptible(incoming, reply.item);
+    if (evaluate(envelope, item, owner, crossing)) return true;
   }
+  const bool marshal = crossing && python::marshal_error_pending();
+  fail(reply, marshal ? Status::marshal : Status::raised, envelope.codec);
+  return false;
+}
+
+// Decode, call, encode. False with an exception set; `crossing`: while a value was on its way.
+bool Loop::evaluate(const wire::Envelope& envelope, std::span<const std::byte> item,
+                    PyObject* owner, bool& crossing) {
+  const PyRef function = functions_.get(envelope.function);
+  if (!function) return false;
   PyRef result;
   {
     python::Arguments arguments;
-    if (!python::decode_arguments(envelope.codec, envelope.style, item, owner, arguments)) {
-      leave_if_forked();
-      return failed_to_cross();
-    }
+    crossing = true;
+    const bool decoded =
+        python::decode_arguments(envelope.codec, envelope.style, item, owner, arguments);
+    leave_if_forked();
+    if (!decoded) return false;
+    crossing = false;
     result =
         PyRef::steal(PyObject_Call(function.get(), arguments.args.get(), arguments.kwargs.get()));
   }
   leave_if_forked();
-  if (!result) {
-    fail(reply, Status::raised, envelope.codec);
-    return false;
-  }
+  if (!result) return false;
+  crossing = true;
   const bool encoded = result_.encode_result(envelope.codec, result.get());
   leave_if_forked();
-  return encoded || failed_to_cross();
+  return encoded;
 }
 
 // The pending exception becomes `error_payload_`.
 void Loop::fail(Outgoing& reply, Status status, Codec codec) {
-  reply.status = status;
+  const bool memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0 && memory_capped();
+  reply.status = memory ? Status::memory : status;
+  const Headroom headroom;
   error_payload_ = python::take_error_payload(codec == Codec::pickle);
 }
 

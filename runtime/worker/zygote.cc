@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,19 +218,20 @@ void Zygote::live_as_worker(ControlMessage message) {
   workers_.clear();
   sigaction(SIGCHLD, &scripts_sigchld_, nullptr);
   const int number = message.header.worker;
-  Result<wire::WorkerEnd> wire = take_identity(number, message, snapshot_);
-  if (!wire.ok()) {
-    const std::string line = "pyhost: worker cannot start: " + wire.error().message + "\n";
+  Result<Identity> identity = take_identity(number, message, snapshot_);
+  if (!identity.ok()) {
+    const std::string line = "pyhost: worker cannot start: " + identity.error().message + "\n";
     base::write_all(2, line);
     _exit(1);
   }
-  run_worker(number, std::move(*wire), loaded_);
+  run_worker(number, std::move(identity->wire), loaded_);
 }
 
 void Zygote::reap() {
   for (std::size_t i = 0; i < workers_.size();) {
     int status = 0;
-    const pid_t ended = waitpid(workers_[i].pid, &status, WNOHANG);
+    rusage used{};
+    const pid_t ended = wait4(workers_[i].pid, &status, WNOHANG, &used);
     if (ended == 0 || (ended < 0 && errno == EINTR)) {
       ++i;
       continue;
@@ -237,7 +239,8 @@ void Zygote::reap() {
     send({.kind = ControlKind::exited,
           .worker = workers_[i].worker,
           .pid = workers_[i].pid,
-          .status = status});
+          .status = status,
+          .peak_bytes = static_cast<std::uint64_t>(used.ru_maxrss) * 1024});
     workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(i));
   }
 }
@@ -253,6 +256,8 @@ void run_zygote(int control, bool snapshot) {
   open_null(0);
   dup2(2, 1);
   signal(SIGINT, SIG_IGN);
+  // Until a worker has its own handler: what comes too early must not end it.
+  signal(process::interrupt_signal(), SIG_IGN);
   if (!snapshot) install_streams();
   Zygote(control, snapshot).run();
 }

@@ -1,0 +1,31 @@
+// forensics.h: what a worker leaves behind when it crashes, or when it is asked where it is.
+//
+// All of it goes to the descriptor kForensicsFd (host/process/control.h), to which the host reads
+// along. Two kinds of text:
+//
+//   a fatal signal     pyhost: signal 11 in /path/of/library.so     (or: sent by process 4711)
+//                      Fatal Python error: Segmentation fault       what Python's faulthandler
+//                      ...                                          writes, to the end
+//   asked for stacks   pyhost: stacks
+//                      Current thread 0x... (most recent call first):
+//                      ...
+//                      pyhost: end of stacks
+#pragma once
+
+#include <Python.h>
+
+#include <base/fd.h>
+
+namespace pyhost::worker {
+
+// Starts writing to `fd` when a fatal signal arrives. Once per process; processes that tasks fork
+// write to stderr instead. Best effort: a Python without faulthandler leaves nothing behind.
+// Requires: the GIL, the main thread.
+void leave_forensics(base::UniqueFd fd);
+
+// From now on `signal` first writes all Python stacks, even while C code holds the GIL, and then
+// does what it did before. Blocking system calls end with EINTR, not restarted. Requires: as above,
+// after leave_forensics; a handler of Python's own is installed for `signal`.
+void write_stacks_on(int signal);
+
+}  // namespace pyhost::worker

@@ -1,0 +1,65 @@
+#include <worker/interrupt.h>
+
+#include <process/control.h>
+#include <python/ref.h>
+
+namespace pyhost::worker {
+namespace {
+
+using python::PyRef;
+
+Interruptible* running = nullptr;  // guarded by the GIL, and by being the main thread's
+
+}  // namespace
+
+// False with the exception set, if the item that runs is to stop.
+bool raise_if_interrupted() {
+  if (running == nullptr || running->raised_) return true;
+  if (!wire::WorkerEnd::interrupted(running->call_, running->item_)) return true;
+  running->raised_ = true;
+  PyErr_SetString(task_interrupted(), "the host asked this call to stop");
+  return false;
+}
+
+namespace {
+
+// In Python's place for signal handlers: called with (signal, frame).
+PyObject* on_interrupt(PyObject* /*self*/, PyObject* /*arguments*/) {
+  if (!raise_if_interrupted()) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyMethodDef handler = {"on_interrupt", on_interrupt, METH_VARARGS, nullptr};
+
+}  // namespace
+
+PyObject* task_interrupted() {
+  // Kept for the life of the process: a class outlives every exception of it.
+  static PyObject* type = PyErr_NewExceptionWithDoc(
+      "pyhost.TaskInterrupted",
+      "Raised in a task that is to stop: it was cancelled, or a limit of it is reached. Clean up "
+      "and let it pass; a task that goes on is killed after the grace period.",
+      PyExc_BaseException, nullptr);
+  return type != nullptr ? type : PyExc_KeyboardInterrupt;
+}
+
+void listen_for_interrupts() {
+  const PyRef signals = PyRef::steal(PyImport_ImportModule("_signal"));
+  const PyRef function = PyRef::steal(PyCFunction_New(&handler, nullptr));
+  if (signals && function) {
+    PyRef::steal(PyObject_CallMethod(signals.get(), "signal", "iO", process::interrupt_signal(),
+                                     function.get()));
+  }
+  PyErr_Clear();
+}
+
+Interruptible::Interruptible(const wire::Incoming& call, std::uint32_t item)
+    : call_(call), item_(item) {
+  running = this;
+}
+
+Interruptible::~Interruptible() {
+  running = nullptr;
+}
+
+}  // namespace pyhost::worker

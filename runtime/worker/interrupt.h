@@ -1,0 +1,42 @@
+// interrupt.h: stopping a call from outside, by an exception raised in it.
+//
+//   host: `interrupt` of the record = item + 1, then process::interrupt_signal()
+//   worker: Python runs the handler between two bytecodes of the main thread, or when the signal
+//           ended a blocking system call; if that item runs, TaskInterrupted is raised there
+//
+// A C loop is not interrupted: the host kills such a worker after its grace period.
+#pragma once
+
+#include <Python.h>
+
+#include <cstdint>
+
+#include <wire/worker_end.h>
+
+namespace pyhost::worker {
+
+// The class `pyhost.TaskInterrupted`, borrowed. A BaseException, so that `except Exception` in a
+// task does not swallow it. Needs the GIL.
+PyObject* task_interrupted();
+
+// Makes the main thread look for interrupts when the signal comes. Requires: the GIL, the main
+// thread.
+void listen_for_interrupts();
+
+// For its life, the item may be interrupted: once, by an exception raised in the main thread.
+// Between items the signal does nothing. Requires: the main thread, the GIL at both ends.
+class Interruptible {
+ public:
+  Interruptible(const wire::Incoming& call, std::uint32_t item);
+  Interruptible(const Interruptible&) = delete;
+  Interruptible& operator=(const Interruptible&) = delete;
+  ~Interruptible();
+
+ private:
+  friend bool raise_if_interrupted();
+  const wire::Incoming& call_;
+  std::uint32_t item_;
+  bool raised_ = false;
+};
+
+}  // namespace pyhost::worker
