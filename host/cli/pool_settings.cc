@@ -1,5 +1,6 @@
 // pool_settings.cc: checks the values and fills them in.
 #include <base/system.h>
+#include <cli/limits.h>
 #include <cli/pool_settings.h>
 #include <cli/text.h>
 #include <cli/workers.h>
@@ -12,19 +13,6 @@ namespace {
 const std::vector<std::string> kImages = {"auto", "libpython", "executable"};
 const std::vector<std::string> kStarts = {"auto", "zygote", "fork", "spawn"};
 
-// Each `--preload` may name several modules, separated by commas.
-std::vector<std::string> preload_list(const OptionValues& options) {
-  std::vector<std::string> modules;
-  for (const std::string& list : options.all("preload")) {
-    for (std::size_t at = 0; at <= list.size();) {
-      const std::size_t comma = std::min(list.find(',', at), list.size());
-      if (comma > at) modules.push_back(list.substr(at, comma - at));
-      at = comma + 1;
-    }
-  }
-  return modules;
-}
-
 Result<PoolOptions> common(const OptionValues& options) {
   PoolOptions pool;
   if (auto checked = check_choice(options, "image", kImages); !checked) return checked.error();
@@ -32,17 +20,13 @@ Result<PoolOptions> common(const OptionValues& options) {
   pool.image = options.get("image").value_or("");
   pool.start = options.get("start").value_or("");
   pool.python = options.get("python").value_or("");
-  pool.preload = preload_list(options);
+  pool.preload = split_lists(options.all("preload"));
   if (const auto workers = options.get("workers")) {
-    Result<int> count = parse_workers(*workers, base::usable_cpus());
+    Result<WorkerCount> count = parse_workers(*workers, base::usable_cpus());
     if (!count) return count.error();
     pool.workers = *count;
   }
-  if (const auto timeout = options.get("timeout")) {
-    Result<std::chrono::nanoseconds> limit = parse_duration("timeout", *timeout);
-    if (!limit) return limit.error();
-    pool.timeout = *limit;
-  }
+  if (auto read = read_limits(options, pool); !read) return read.error();
   return pool;
 }
 
@@ -57,6 +41,12 @@ Result<PoolOptions> pool_options(const OptionValues& options, const Target& targ
         "`--start fork` is only for `pyhost run`: it copies the running Python script, and "
         "here there is none; use zygote or spawn");
   }
+  pool->initializer = options.get("init").value_or("");
+  if (options.has("init") && !is_dotted_name(pool->initializer)) {
+    return Error(Code::startup, "`--init " + pool->initializer +
+                                    "` is no name of a function; write the name of one of the "
+                                    "target's script or module, which takes no arguments");
+  }
   pool->script = target.script;
   pool->module = target.module;
   return pool;
@@ -66,10 +56,30 @@ Result<std::string> pool_defaults_json(const OptionValues& options) {
   Result<PoolOptions> pool = common(options);
   if (!pool) return pool.error();
   nlohmann::json defaults = {{"workers", nullptr}, {"start", nullptr}, {"timeout", nullptr}};
-  if (pool->workers.max > 0) defaults["workers"] = pool->workers.max;
+  const auto seconds = [&](const char* name, const std::optional<std::chrono::nanoseconds>& time) {
+    if (time) defaults[name] = std::chrono::duration<double>(*time).count();
+  };
+  const auto given = [&](const char* name, const char* option, auto value) {
+    if (options.has(option)) defaults[name] = value;
+  };
+  if (pool->workers.max > 0) {
+    defaults["workers"] = pool->workers.max;
+    if (pool->workers.min != pool->workers.max) defaults["min_workers"] = pool->workers.min;
+  }
   if (!pool->start.empty()) defaults["start"] = pool->start;
-  if (pool->timeout) defaults["timeout"] = std::chrono::duration<double>(*pool->timeout).count();
   if (!pool->preload.empty()) defaults["preload"] = pool->preload;
+  seconds("timeout", pool->timeout);
+  seconds("cpu", pool->cpu);
+  seconds("grace", pool->grace);
+  seconds("max_worker_age", pool->max_worker_age);
+  if (options.has("idle")) seconds("idle_time", pool->idle_time);
+  given("retries", "retries", pool->retries);
+  given("retry_on", "retry-on", pool->retry_on);
+  given("memory", "memory", pool->memory);
+  given("concurrency", "concurrency", pool->concurrency);
+  given("threads_per_worker", "threads-per-worker", pool->threads_per_worker);
+  given("max_tasks_per_worker", "max-tasks-per-worker", pool->max_tasks_per_worker);
+  given("max_worker_memory", "max-worker-memory", pool->max_worker_memory);
   return defaults.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

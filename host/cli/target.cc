@@ -8,6 +8,17 @@
 namespace pyhost::cli {
 namespace {
 
+bool is_file(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+Error no_target(std::string message) {
+  return {Code::startup, std::move(message)};
+}
+
+}  // namespace
+
 // Letters beyond ASCII are allowed in Python names; whether they form one is Python's to say.
 bool is_dotted_name(std::string_view text) {
   bool start = true;
@@ -24,17 +35,6 @@ bool is_dotted_name(std::string_view text) {
   }
   return !start;
 }
-
-bool is_file(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-}
-
-Error no_target(std::string message) {
-  return {Code::startup, std::move(message)};
-}
-
-}  // namespace
 
 Result<Target> parse_target(std::string_view text) {
   const std::string shown = "target `" + std::string(text) + "` ";

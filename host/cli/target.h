@@ -18,4 +18,7 @@ struct Target {
 // others. It is a file when it ends in `.py`, contains a slash or exists. Error: what is missing.
 Result<Target> parse_target(std::string_view text);
 
+// Whether `text` is one name of Python, or several joined by dots.
+bool is_dotted_name(std::string_view text);
+
 }  // namespace pyhost::cli

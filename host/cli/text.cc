@@ -1,9 +1,8 @@
-// text.cc: JSON strings and durations.
+// text.cc: JSON strings, written and read.
 #include <cli/text.h>
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 
 namespace pyhost::cli {
@@ -148,31 +147,16 @@ void append_bare(std::string_view json, std::string& out) {
   }
 }
 
-Result<std::chrono::nanoseconds> parse_duration(std::string_view option, std::string_view text) {
-  const auto wrong = [&](std::string_view problem) {
-    return Error(Code::startup, "`--" + std::string(option) + " " + std::string(text) + "` " +
-                                    std::string(problem) +
-                                    "; write seconds (2, 0.5) or a unit (500ms, 2s, 1m, 1h)");
-  };
-  double number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
-  double seconds = 0;
-  if (unit.empty() || unit == "s")
-    seconds = number;
-  else if (unit == "ms")
-    seconds = number / 1e3;
-  else if (unit == "m")
-    seconds = number * 60;
-  else if (unit == "h")
-    seconds = number * 3600;
-  else
-    return wrong("is no duration");
-  if (error != std::errc() || !std::isfinite(seconds)) return wrong("is no duration");
-  if (seconds < 1e-6) return wrong("leaves no time at all");
-  // A hundred years: beyond it nanoseconds would overflow.
-  if (seconds > 3.2e9) return wrong("is more than a hundred years");
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9));
+std::vector<std::string> split_lists(const std::vector<std::string>& lists) {
+  std::vector<std::string> words;
+  for (const std::string& list : lists) {
+    for (std::size_t at = 0; at <= list.size();) {
+      const std::size_t comma = std::min(list.find(',', at), list.size());
+      if (comma > at) words.push_back(list.substr(at, comma - at));
+      at = comma + 1;
+    }
+  }
+  return words;
 }
 
 }  // namespace pyhost::cli

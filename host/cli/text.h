@@ -1,13 +1,11 @@
-// text.h: small pieces of text both ways: JSON strings, durations.
+// text.h: JSON strings, written and read; lists.
 #pragma once
 
-#include <pyhost/result.h>
-
-#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pyhost::cli {
 
@@ -19,7 +17,7 @@ std::optional<std::size_t> append_json_string(std::string_view text, std::string
 // text. A lone surrogate becomes U+FFFD.
 void append_bare(std::string_view json, std::string& out);
 
-// `2`, `0.5`, `500ms`, `2s`, `1.5m`, `1h`. Error: nonsense, zero, negative.
-Result<std::chrono::nanoseconds> parse_duration(std::string_view option, std::string_view text);
+// The words of all `lists`, each of which may have several, separated by commas; no empty ones.
+std::vector<std::string> split_lists(const std::vector<std::string>& lists);
 
 }  // namespace pyhost::cli

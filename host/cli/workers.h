@@ -1,6 +1,7 @@
 // workers.h: what `--workers` can be.
 #pragma once
 
+#include <pyhost/options.h>
 #include <pyhost/result.h>
 
 #include <string_view>
@@ -11,8 +12,9 @@ namespace pyhost::cli {
 // and some MiB.
 inline constexpr int kMostWorkers = 4096;
 
-// `8`, `50%` of the CPUs, `+2` more than them, `-1` fewer, or `auto`: all of them. At least 1 for
-// every form that counts from the CPUs; a plain 0 is an error.
-Result<int> parse_workers(std::string_view text, int cpus);
+// `8`, `50%` of the CPUs, `+2` more than them, `-1` fewer, or `auto`: all of them; or MIN:MAX, each
+// one of these, for as many as the load wants. At least 1 for every form that counts from the CPUs;
+// a plain 0 is an error but for MIN.
+Result<WorkerCount> parse_workers(std::string_view text, int cpus);
 
 }  // namespace pyhost::cli

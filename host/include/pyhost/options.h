@@ -31,6 +31,7 @@ struct WorkerCount {
   constexpr WorkerCount(int count)
       : min(count), max(count) {}  // NOLINT(google-explicit-constructor)
   constexpr WorkerCount(int fewest, int most) : min(fewest), max(most) {}
+  bool operator==(const WorkerCount&) const = default;
   int min = 0;
   int max = 0;  // 0: the CPUs this process may use
 };

@@ -1,14 +1,12 @@
-// text_test.cc: JSON strings both ways, durations.
+// text_test.cc: JSON strings both ways.
 #include <cli/text.h>
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-using namespace std::chrono_literals;
 using pyhost::cli::append_bare;
 using pyhost::cli::append_json_string;
-using pyhost::cli::parse_duration;
 
 namespace {
 
@@ -67,21 +65,4 @@ TEST(BareText, OfAnythingButAStringIsTheJson) {
   EXPECT_EQ(bare("[\"a\"]"), "[\"a\"]");
   EXPECT_EQ(bare("12"), "12");
   EXPECT_EQ(bare("\""), "\"");
-}
-
-TEST(Duration, IsSecondsOrHasAUnit) {
-  EXPECT_EQ(parse_duration("timeout", "2").value(), 2s);
-  EXPECT_EQ(parse_duration("timeout", "0.5").value(), 500ms);
-  EXPECT_EQ(parse_duration("timeout", "250ms").value(), 250ms);
-  EXPECT_EQ(parse_duration("timeout", "2s").value(), 2s);
-  EXPECT_EQ(parse_duration("timeout", "1.5m").value(), 90s);
-  EXPECT_EQ(parse_duration("timeout", "1h").value(), 1h);
-}
-
-TEST(Duration, ThatMakesNoSenseIsRefusedWithTheOptionItWasGivenTo) {
-  for (const char* text : {"", "0", "-1", "x", "2 s", "nan", "inf", "1e300", "2sec", "0x10"}) {
-    const auto duration = parse_duration("timeout", text);
-    ASSERT_FALSE(duration.ok()) << text;
-    EXPECT_NE(duration.error().message.find("--timeout"), std::string::npos);
-  }
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+using pyhost::WorkerCount;
 using pyhost::cli::parse_workers;
 
 TEST(Workers, CountsFromTheCpus) {
@@ -21,11 +22,37 @@ TEST(Workers, AreAtLeastOneHoweverFewCpusThereAre) {
 }
 
 TEST(Workers, NonsenseIsRefusedWithTheFormsThereAre) {
-  for (const char* text : {"", "0", "0%", "x", "2x", "+", "-", "--1", "+-1", "+50%", "1.5", "%",
-                           "99999999999999999999", "100000", " 2"}) {
+  for (const char* text : {"",
+                           "0",
+                           "0%",
+                           "x",
+                           "2x",
+                           "+",
+                           "-",
+                           "--1",
+                           "+-1",
+                           "+50%",
+                           "1.5",
+                           "%",
+                           "99999999999999999999",
+                           "100000",
+                           " 2",
+                           ":",
+                           "1:",
+                           ":2",
+                           "2:1",
+                           "0:0",
+                           "1:2:3"}) {
     const auto count = parse_workers(text, 4);
-    ASSERT_FALSE(count.ok()) << "`" << text << "` gave " << *count;
+    ASSERT_FALSE(count.ok()) << "`" << text << "` gave " << count->max;
     EXPECT_NE(count.error().message.find("auto"), std::string::npos) << text;
     EXPECT_NE(count.error().message.find(text), std::string::npos);
   }
+}
+
+TEST(Workers, CanBeARangeOfAnyTwoForms) {
+  EXPECT_EQ(parse_workers("1:8", 4).value(), WorkerCount(1, 8));
+  EXPECT_EQ(parse_workers("0:auto", 4).value(), WorkerCount(0, 4));
+  EXPECT_EQ(parse_workers("50%:+2", 4).value(), WorkerCount(2, 6));
+  EXPECT_EQ(parse_workers("3:3", 4).value(), 3);
 }
