@@ -335,9 +335,9 @@ void Engine::State::kill_all() {
       s.take_back(worker);
       s.drain(worker);
     }
-    const auto running = worker.running(base::now());
-    if (!running || worker.state == WorkerState::dying) continue;
-    s.put_down(worker, running->flight->work, running->flight->base + running->item, error);
+    if (worker.in_flight.empty() || worker.state == WorkerState::dying) continue;
+    s.fail_in_flight(worker, error);
+    s.kill(worker);
   }
   s.fail_queued(error);
   s.run_deferred(lock);

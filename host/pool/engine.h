@@ -49,6 +49,7 @@ struct Outcome {
   int worker = -1;
   std::uint64_t claimed_ns = 0;  // 0: never started
   std::uint64_t settled_ns = 0;
+  int attempts = 1;  // how often it ran
 
   // The failure as users see it. Requires: !ok.
   Error error() const;

@@ -23,13 +23,6 @@ constexpr int kMostStartFailures = 3;
 // workers to stop.
 constexpr base::Duration kLaterPatience = std::chrono::seconds(5);
 
-std::string seconds_text(base::Duration duration) {
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.3g s",
-                std::chrono::duration<double>(duration).count());
-  return text.data();
-}
-
 // Doubles from 10 ms to 1 s; the first respawn is immediate.
 base::Duration back_off(int failures) {
   if (failures <= 1) return base::Duration::zero();
@@ -139,25 +132,6 @@ void Engine::State::kill(Worker& worker) {
   worker.died_at = base::now();
 }
 
-bool Engine::State::put_down(Worker& worker, const Ticket& ticket, std::uint32_t item,
-                             Error verdict) {
-  // A copy, as the caller's may lie in a part that is taken back here.
-  const Ticket work = ticket;  // NOLINT(performance-unnecessary-copy-initialization)
-  take_back(worker);  // from here on it claims nothing new, so that nothing else can be lost
-  drain(worker);
-  if (worker.state != WorkerState::ready && worker.state != WorkerState::retiring) return false;
-  const auto running = worker.running(base::now());
-  if (!running || running->flight->work != work || running->flight->base + running->item != item) {
-    return false;
-  }
-  --running->flight->outstanding;
-  --worker.ahead;
-  --in_flight;
-  fail(work, item, std::move(verdict), worker.number);
-  kill(worker);
-  return true;
-}
-
 void Engine::State::on_death(Worker& worker) {
   worker.ended = true;
   worker.pidfd.reset();
@@ -190,13 +164,17 @@ void Engine::State::lose_in_flight(Worker& worker) {
       claimed = std::min(claim.items, flight.posted.end);
     }
     for (std::uint32_t item = 0; item < claimed; ++item) {
-      if (flight.work->settled(flight.base + item)) continue;
+      if (flight.done(item)) continue;
       --flight.outstanding;
       --worker.ahead;
-      worker.victims.push_back(
-          {.work = flight.work,
-           .item = flight.base + item,
-           .since = std::clamp(base::moment(claim.claimed_ns), flight.posted_at, now)});
+      const std::uint64_t since = flight.started_ns != 0 ? flight.started_ns : claim.claimed_ns;
+      Worker::Victim victim{.work = flight.work,
+                            .item = flight.base + item,
+                            .since = std::clamp(base::moment(since), flight.posted_at, now),
+                            .call = call_text(worker, flight, flight.base + item)};
+      if (const Stop* stop = worker.find_stop(flight, item)) victim.stop = *stop;
+      if (retries_of(*flight.work) > 0) restore_payload(worker, flight);
+      worker.victims.push_back(std::move(victim));
     }
     requeue(worker, flight, claimed, flight.posted.end);
     shared_bytes -= flight.posted.payload_bytes;
@@ -209,23 +187,28 @@ void Engine::State::lose_in_flight(Worker& worker) {
 // What a worker that broke the protocol had claimed fails; the rest goes to others when it is dead.
 // Where its claim makes no sense either, everything it had fails: none of it may run twice.
 void Engine::State::fail_claimed(Worker& worker, const Error& error) {
-  const auto running = worker.running(base::now());
-  if (!running) {
+  const auto all = worker.all_running(base::now(), several());
+  if (all.empty()) {
     fail_in_flight(worker, error);
     return;
   }
-  const Ticket work = running->flight->work;
-  --running->flight->outstanding;
-  --worker.ahead;
-  --in_flight;
-  fail(work, running->flight->base + running->item, error, worker.number);
+  worker.doom = error;  // of those that run once more when it is dead
+  for (const Worker::Running& one : all) {
+    const Ticket work = one.flight->work;
+    const std::uint32_t item = one.flight->base + one.item;
+    if (may_rerun(*work, item, error.code, nullptr)) continue;
+    --one.flight->outstanding;
+    --worker.ahead;
+    --in_flight;
+    fail(work, item, error, worker.number);
+  }
 }
 
 // Everything the worker had fails, whether it ran or not.
 void Engine::State::fail_in_flight(Worker& worker, const Error& error) {
   for (InFlight& flight : worker.in_flight) {
     for (std::uint32_t item = 0; item < flight.posted.end; ++item) {
-      if (flight.work->settled(flight.base + item)) continue;
+      if (flight.done(item)) continue;
       --flight.outstanding;
       --worker.ahead;
       --in_flight;
@@ -234,30 +217,16 @@ void Engine::State::fail_in_flight(Worker& worker, const Error& error) {
   }
 }
 
-Error Engine::State::crash_error(const Worker& worker, const Worker::Victim& victim) const {
-  const Function& function = functions[victim.work->batch.function];
-  Error error(Code::worker_crashed, "worker " + std::to_string(worker.number) + " (pid " +
-                                        std::to_string(worker.pid) + ") ");
-  if (worker.status) {
-    error.message += describe_status(*worker.status);
-    if (WIFSIGNALED(*worker.status)) error.signal = WTERMSIG(*worker.status);
-    if (WIFEXITED(*worker.status)) error.exit_code = WEXITSTATUS(*worker.status);
-  } else {
-    error.message += "ended together with its zygote";
-  }
-  error.message += " after " + seconds_text(worker.died_at - victim.since) + " in " +
-                   (function.name.empty() ? "a call" : "`" + function.name + "`");
-  if (error.exit_code >= 0) error.message += ", before the call returned";
-  error.worker = worker.number;
-  error.stderr_tail = worker.err.tail();
-  return error;
-}
-
 void Engine::State::bury(Worker& worker) {
   for (const Worker::Victim& victim : worker.victims) {
     --in_flight;
     --victim.work->flights;
-    fail(victim.work, victim.item, crash_error(worker, victim), worker.number);
+    Error error = crash_error(worker, victim);
+    if (may_rerun(*victim.work, victim.item, error.code, nullptr)) {
+      rerun(victim.work, victim.item);
+    } else {
+      fail(victim.work, victim.item, std::move(error), worker.number);
+    }
   }
   if (!stopping) ++totals.crashes;
   if (!stopping && !worker.was_ready && start_failed()) {
@@ -278,6 +247,7 @@ void Engine::State::bury(Worker& worker) {
   if (!stopping) {
     ++totals.respawns;
     spawn_missing(base::now());
+    pump();  // what runs once more
   }
   changed.notify_all();
 }

@@ -87,14 +87,15 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
                                       std::to_string(flight->posted.end));
   }
   const std::uint32_t item = flight->base + reply.item;
-  if (flight->work->settled(item)) {
-    if (worker.state == WorkerState::dying) return {};
+  if (reply.kind == wire::Kind::started) return accept_started(worker, *flight, reply);
+  if (flight->done(reply.item)) {
+    if (is_late(worker, flight, reply.item) || worker.state == WorkerState::dying) return {};
     return protocol_error(worker, "item " + std::to_string(item) + " has its outcome already");
   }
   if (reply.printed) collect_output(worker, false);
   const std::uint64_t claimed_ns = measure(*flight, reply);
   flight->keep_block = flight->keep_block || reply.keeps;
-  worker.stuck = false;
+  worker.unstick();
   worker.fruitless_deaths = 0;
   zygote_deaths = 0;
   --flight->outstanding;
@@ -109,7 +110,12 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
   outcome.payload = std::move(reply.payload);
   outcome.worker = worker.number;
   outcome.claimed_ns = claimed_ns;
-  settle(flight->work, item, std::move(outcome));
+  if (!worker.stops.empty()) judge(worker, *flight, reply.item, outcome);
+  if (outcome.ok) {
+    settle(flight->work, item, std::move(outcome));
+  } else {
+    settle_or_rerun(worker, *flight, reply.item, std::move(outcome));
+  }
   if (flight->outstanding == 0) finish(worker, flight);
   return {};
 }
@@ -123,7 +129,7 @@ Result<void> Engine::State::accept_stopped(Worker& worker, const wire::Reply& re
   if (reply.item >= flight->posted.end || flight->work->settled(flight->base + reply.item)) {
     return {};
   }
-  worker.stuck = false;
+  worker.unstick();
   requeue(worker, *flight, reply.item, flight->posted.end);
   flight->posted.end = reply.item;
   if (flight->outstanding == 0) finish(worker, flight);

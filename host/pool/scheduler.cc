@@ -53,6 +53,7 @@ std::string Engine::State::slice(const Submitted& work, std::uint32_t first,
 
 // How many items of this function the worker may be given now; 0: none.
 std::uint32_t Engine::State::credit(const Worker& worker, const Function& function) const {
+  if (several()) return concurrent_credit(worker, function);
   if (worker.stuck || worker.in_flight.size() >= kMostRecords) return 0;
   const std::uint32_t ahead = worker.ahead;
   if (function.item_seconds < 0) return ahead == 0 ? 1 : 0;
@@ -171,6 +172,7 @@ bool Engine::State::post_some(Worker& worker) {
                                    .style = work.batch.style,
                                    .first = 0,
                                    .end = items,
+                                   .times_cpu = cpu_of(work).has_value(),
                                    .payload = as_bytes(payload)});
   if (!posted.ok()) {
     if (in_flight > 0) return false;  // room comes back when something finishes
@@ -202,8 +204,7 @@ void Engine::State::record(Worker& worker, const wire::Posted& posted, std::uint
     work.payload_posted = true;
   }
   want(worker, pollers > 0 ? 0 : wire::kRingBell);
-  const auto limit = timeout_of(work);
-  if (limit) arm(now + *limit);
+  arm_limits(work, now);
   arm(now + (worker.ahead > 1 ? kLongItem : kClaimPatience));
   part.first += items;
   if (part.first == part.end) ready.pop_front();
@@ -219,11 +220,7 @@ void Engine::State::requeue(Worker& worker, InFlight& flight, std::uint32_t firs
   flight.outstanding -= items;
   worker.ahead -= items;
   in_flight -= items;
-  if (items > 0 && flight.work->payload_posted) {
-    const wire::Bytes bytes = worker.wire->payload(flight.posted);
-    flight.work->batch.payload.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    flight.work->payload_posted = false;
-  }
+  if (items > 0) restore_payload(worker, flight);
   if (items > 0) enqueue({flight.work, flight.base + first, flight.base + end}, true);
 }
 
@@ -251,63 +248,6 @@ void Engine::State::fail_queued(const Error& error) {
     }
   }
   changed.notify_all();
-}
-
-namespace {
-
-Error cancelled() {
-  return Error(Code::cancelled, "the call was cancelled before it finished");
-}
-
-}  // namespace
-
-// Cancels those of the wanted items that are with no worker. Their parts are skipped later.
-std::uint32_t Engine::State::cancel_queued(const Ticket& ticket,
-                                           std::optional<std::uint32_t> item) {
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> away;  // ranges that are with workers
-  for (const Worker& worker : workers) {
-    if (ticket->flights == 0) break;
-    for (const InFlight& flight : worker.in_flight) {
-      if (flight.work == ticket) away.emplace_back(flight.base, flight.base + flight.posted.end);
-    }
-    for (const Worker::Victim& victim : worker.victims) {
-      if (victim.work == ticket) away.emplace_back(victim.item, victim.item + 1);
-    }
-  }
-  const std::uint32_t first = item.value_or(0);
-  const std::uint32_t end = item ? *item + 1 : ticket->batch.count;
-  std::uint32_t count = 0;
-  for (std::uint32_t i = first; i < end; ++i) {
-    const bool gone = std::any_of(away.begin(), away.end(), [i](const auto& range) {
-      return i >= range.first && i < range.second;
-    });
-    if (gone || ticket->settled(i)) continue;
-    --queued;
-    fail(ticket, i, cancelled(), -1);
-    ++count;
-  }
-  return count;
-}
-
-std::uint32_t Engine::State::cancel(const Ticket& ticket, std::optional<std::uint32_t> item,
-                                    bool force) {
-  // What is posted but not claimed comes back to the queue, where it can be cancelled.
-  for (Worker& worker : workers) {
-    if (ticket->flights == 0) break;
-    const bool here = std::any_of(worker.in_flight.begin(), worker.in_flight.end(),
-                                  [&](const InFlight& flight) { return flight.work == ticket; });
-    if (here && worker.wire) take_back(worker);
-  }
-  std::uint32_t count = cancel_queued(ticket, item);
-  for (Worker& worker : workers) {
-    if (!force || worker.state != WorkerState::ready) continue;
-    const auto running = worker.running(base::now());
-    if (!running || running->flight->work != ticket) continue;
-    const std::uint32_t runs = running->flight->base + running->item;
-    if (item && runs != *item) continue;
-    if (put_down(worker, ticket, runs, cancelled())) ++count;
-  }
-  return count;
 }
 
 }  // namespace pyhost::pool

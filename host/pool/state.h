@@ -133,10 +133,58 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
     const CallOptions* limits = work.batch.limits.get();
     return limits != nullptr && limits->timeout ? limits->timeout : options.limits.timeout;
   }
+  std::optional<base::Duration> cpu_of(const Submitted& work) const {
+    const CallOptions* limits = work.batch.limits.get();
+    return limits != nullptr && limits->cpu ? limits->cpu : options.limits.cpu;
+  }
   std::string slice(const Submitted& work, std::uint32_t first, std::uint32_t end) const;
   void fail_queued(const Error& error);
+
+  // --- concurrency.cc
+  bool several() const { return options.concurrency > 1; }  // calls in flight per worker
+  std::uint32_t concurrent_credit(const Worker& worker, const Function& function) const;
+  base::Moment check_read_ahead(Worker& worker, base::Moment now);
+  Result<void> accept_started(Worker& worker, InFlight& flight, const wire::Reply& reply);
+
+  // --- limits.cc
+  base::Duration grace_of(const Submitted& work) const;
+  void arm_limits(const Submitted& work, base::Moment now);
+  void note_cpu(const Worker& worker, InFlight& flight) const;
+  base::Duration cpu_used(const Worker& worker, const Worker::Running& one) const;
+  base::Moment check_limits(Worker& worker, base::Moment now);
+  base::Moment check_stops(Worker& worker, base::Moment now);
+  Stop timeout_stop(const Submitted& work, base::Duration limit) const;
+  Stop cpu_stop(const Submitted& work, base::Duration used, base::Duration limit) const;
+  bool ask_to_stop(Worker& worker, const Ticket& ticket, std::uint32_t item, Stop stop);
+  void tell(Worker& worker, Stop& stop, bool killed);
+  Error verdict(Worker& worker, const Stop& stop, bool killed);
+  void put_down(Worker& worker);
+  void judge(Worker& worker, const InFlight& flight, std::uint32_t wire_item, Outcome& outcome);
+  bool is_late(Worker& worker, std::deque<InFlight>::iterator flight, std::uint32_t wire_item);
+
+  // --- cancel.cc
+  bool is_away(const Ticket& ticket, std::uint32_t item) const;
   std::uint32_t cancel_queued(const Ticket& ticket, std::optional<std::uint32_t> item);
+  std::uint32_t cancel_reruns(Worker& worker, const Ticket& ticket,
+                              std::optional<std::uint32_t> item);
   std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
+
+  // --- retries.cc
+  int retries_of(const Submitted& work) const;
+  int attempts_of(const Submitted& work, std::uint32_t item) const;  // this one included
+  // Whether an item that ended so runs once more. `raised`: what the worker said of it, or null.
+  bool may_rerun(const Submitted& work, std::uint32_t item, Code code,
+                 const std::string* raised) const;
+  void rerun(const Ticket& work, std::uint32_t item);
+  void restore_payload(Worker& worker, const InFlight& flight);
+  void settle_or_rerun(Worker& worker, InFlight& flight, std::uint32_t wire_item, Outcome outcome);
+
+  // --- forensics.cc
+  std::string name_of(const Submitted& work) const;  // "`load`"
+  std::string call_text(Worker& worker, const InFlight& flight, std::uint32_t item) const;
+  std::string take_stack(Worker& worker);
+  void clear_forensics(Worker& worker);
+  Error crash_error(Worker& worker, const Worker::Victim& victim);
 
   // --- replies.cc
   bool drain();  // all workers; whether anything came
@@ -163,10 +211,10 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void fail_claimed(Worker& worker, const Error& error);
   void fail_in_flight(Worker& worker, const Error& error);
   void bury(Worker& worker);  // everything about its end is known
-  Error crash_error(const Worker& worker, const Worker::Victim& victim) const;
   void kill(Worker& worker);
-  // Kills the worker if it still runs that item, which gets `verdict`. Nothing else is lost.
-  bool put_down(Worker& worker, const Ticket& ticket, std::uint32_t item, Error verdict);
+  bool is_up(const Worker& worker) const {
+    return worker.state == WorkerState::ready || worker.state == WorkerState::retiring;
+  }
   void fail_start(Error error);
   void watch_fd(int fd, Tag tag, std::size_t index);
 
@@ -190,7 +238,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void on_timer(base::Moment now);
   base::Moment check_start(Worker& worker, base::Moment now);
   base::Moment check_worker(Worker& worker, base::Moment now);  // when to look again
-  void arm(base::Moment when);                                  // the timer fires then or earlier
+  base::Moment check_followers(Worker& worker, base::Moment now);
+  void arm(base::Moment when);  // the timer fires then or earlier
   void notice(std::string line);
   void wake_supervisor();
 

@@ -11,6 +11,7 @@
 
 #include <base/system.h>
 #include <pool/state.h>
+#include <pool/words.h>
 
 namespace pyhost::pool {
 namespace {
@@ -27,12 +28,6 @@ void clear_counter(int fd) {
   std::uint64_t count = 0;
   while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {
   }
-}
-
-std::string limit_text(base::Duration limit) {
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.3g s", std::chrono::duration<double>(limit).count());
-  return text.data();
 }
 
 }  // namespace
@@ -123,7 +118,7 @@ void Engine::State::on_timer(base::Moment now) {
     if (now >= limit) {
       base::kill_tree(zygote.started.watcher_pid);
       fail_start(Error(Code::startup, "the interpreter was not ready after " +
-                                          limit_text(options.startup_limit) + " of loading `" +
+                                          seconds_text(options.startup_limit) + " of loading `" +
                                           options.load.script + options.load.module + "`"));
     } else {
       next = std::min(next, limit);
@@ -139,7 +134,7 @@ base::Moment Engine::State::check_start(Worker& worker, base::Moment now) {
   const base::Moment limit = worker.started_at + options.startup_limit;
   if (now < limit) return limit;
   notice("worker " + std::to_string(worker.number) + " was not ready after " +
-         limit_text(options.startup_limit) + " and is replaced");
+         seconds_text(options.startup_limit) + " and is replaced");
   if (worker.state == WorkerState::starting) {
     kill(worker);
   } else {  // nobody knows its pid: the zygote itself is stuck
@@ -159,7 +154,7 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
   if (worker.state == WorkerState::forking || worker.state == WorkerState::starting) {
     return check_start(worker, now);
   }
-  if (worker.state != WorkerState::ready) return never;
+  if (!is_up(worker)) return never;
   if (worker.stuck && worker.in_flight.empty()) {
     worker.stuck = worker.stopped();
     return worker.stuck ? now + kClaimPatience : never;
@@ -169,39 +164,30 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
     return never;
   }
   drain(worker);
-  if (worker.in_flight.empty() || worker.state != WorkerState::ready) return never;
+  if (worker.in_flight.empty() || !is_up(worker)) return never;
+  base::Moment next = check_limits(worker, now);
+  if (worker.in_flight.empty() || !is_up(worker)) return next;
+  return std::min(next, several() ? check_read_ahead(worker, now) : check_followers(worker, now));
+}
 
+// What waits behind an item that takes long, or with a worker that claims nothing, goes to others.
+base::Moment Engine::State::check_followers(Worker& worker, base::Moment now) {
   const auto running = worker.running(now);
-  const InFlight& front = running ? *running->flight : worker.in_flight.front();
-  const auto limit = timeout_of(*front.work);
-  const base::Moment since = running ? running->since : now;
-  if (running && limit && now - since >= *limit) {
-    const Function& function = functions[front.work->batch.function];
-    Error error(Code::timeout, "the call of `" + (function.name.empty() ? "?" : function.name) +
-                                   "` exceeded its limit of " + limit_text(*limit) + "; worker " +
-                                   std::to_string(worker.number) + " (pid " +
-                                   std::to_string(worker.pid) +
-                                   ") was killed; raise the timeout, or make the call shorter");
-    put_down(worker, front.work, front.base + running->item, std::move(error));
-    return worker.state == WorkerState::ready ? now + kLongItem : never;
-  }
-  if (!running && now - front.posted_at >= kClaimPatience && worker.stopped()) {
+  if (running && worker.ahead <= 1) return base::Moment::max();
+  if (running) {
+    if (now - running->since < kLongItem) return running->since + kLongItem;
     worker.stuck = true;
     take_back(worker);
-    if (limit) kill(worker);  // whoever set a limit does not want to wait for SIGCONT
-    return now + kClaimPatience;
+    return base::Moment::max();
   }
-  base::Moment next = limit ? since + *limit : never;
-  if (!running) next = std::min(next, now + kClaimPatience);
-  if (worker.ahead > 1) {
-    if (running && now - since >= kLongItem) {
-      worker.stuck = true;
-      take_back(worker);
-    } else {
-      next = std::min(next, since + kLongItem);
-    }
+  const InFlight& front = worker.in_flight.front();
+  const bool limited = timeout_of(*front.work).has_value();
+  if (now - front.posted_at >= kClaimPatience && worker.stopped()) {
+    worker.stuck = true;
+    take_back(worker);
+    if (limited) kill(worker);  // whoever set a limit does not want to wait for SIGCONT
   }
-  return next;
+  return now + kClaimPatience;
 }
 
 void Engine::State::arm(base::Moment when) {

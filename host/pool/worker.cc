@@ -42,12 +42,32 @@ std::optional<Worker::Running> Worker::running(base::Moment now) {
     if (flight.posted.batch != claim.batch) continue;
     const std::uint32_t item = claim.items - 1;
     if (item >= flight.posted.end) return std::nullopt;
-    if (flight.work->settled(flight.base + item)) return std::nullopt;
+    if (flight.done(item)) return std::nullopt;
     // The worker wrote the moment; hold it to what is possible.
     const base::Moment since = std::clamp(base::moment(claim.claimed_ns), flight.posted_at, now);
-    return Running{.flight = &flight, .item = item, .since = since};
+    return Running{.flight = &flight, .item = item, .since = since, .cpu_ns = claim.cpu_ns};
   }
   return std::nullopt;
+}
+
+std::vector<Worker::Running> Worker::all_running(base::Moment now, bool several) {
+  std::vector<Running> all;
+  if (!several) {
+    if (const auto one = running(now)) all.push_back(*one);
+    return all;
+  }
+  for (InFlight& flight : in_flight) {
+    if (flight.started_ns == 0 || flight.done(0)) continue;
+    all.push_back({.flight = &flight, .since = base::moment(flight.started_ns)});
+  }
+  return all;
+}
+
+Stop* Worker::find_stop(const InFlight& flight, std::uint32_t wire_item) {
+  const auto found = std::find_if(stops.begin(), stops.end(), [&](const Stop& stop) {
+    return stop.batch == flight.posted.batch && stop.item == flight.base + wire_item;
+  });
+  return found == stops.end() ? nullptr : &*found;
 }
 
 bool Worker::stopped() const {

@@ -3,11 +3,13 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <base/clock.h>
@@ -26,6 +28,8 @@ struct Submitted {
   bool payload_posted = false;     // the payload lives in a worker's region only
   std::vector<bool> settled_many;  // one per item, when there is more than one
   bool settled_one = false;
+  // Items that are to run once more, or do, and how often they ran before; usually there is none.
+  std::unique_ptr<std::unordered_map<std::uint32_t, int>> reruns;
 
   bool settled(std::uint32_t item) const {
     return batch.count == 1 ? settled_one : settled_many[item];
@@ -58,6 +62,29 @@ struct InFlight {
   std::uint64_t first_claim_ns = 0;
   std::uint64_t last_claim_ns = 0;
   bool keep_block = false;
+  std::uint64_t started_ns = 0;  // several calls in flight: when its only item was claimed
+  std::uint64_t cpu_ns = 0;      // with a CPU limit: the worker's CPU clock at the claim, if noted
+  std::uint32_t cpu_item = 0;    // item + 1 that `cpu_ns` belongs to
+  std::vector<std::uint32_t> reruns;  // items (as the wire counts) that replied and run once more
+
+  // Whether nothing is to come of the item here.
+  bool done(std::uint32_t wire_item) const {
+    return work->settled(base + wire_item) ||
+           std::find(reruns.begin(), reruns.end(), wire_item) != reruns.end();
+  }
+};
+
+// An item that was asked to stop: from then on it settles as `verdict`, whatever comes of it.
+struct Stop {
+  Ticket work;
+  std::uint32_t item = 0;   // the batch's number
+  std::uint32_t batch = 0;  // the wire's number of its record
+  Error verdict;            // without `advice`
+  std::string advice;       // what to do, the end of the message
+  base::Moment since;       // when it was claimed
+  base::Moment tell_at;     // its caller is told then, stopped or not
+  base::Moment kill_at;     // its worker is killed then
+  bool told = false;        // it has its outcome
 };
 
 //            fork sent        forked          `ready`
@@ -86,6 +113,8 @@ struct Worker {
   std::uint32_t ahead = 0;         // sum of in_flight[].outstanding
   std::uint32_t wants = 0;         // as last told to the worker
   bool stuck = false;              // gets nothing new: its item is long, or its process is stopped
+  bool reads_no_ahead = false;     // several calls in flight: they take long
+  std::vector<Stop> stops;         // items asked to stop that did not reply yet
 
   // Spawning.
   base::Moment respawn_at{};  // absent: not before
@@ -99,11 +128,14 @@ struct Worker {
     Ticket work;
     std::uint32_t item = 0;  // the batch's number
     base::Moment since;      // when it was claimed
+    std::string call;        // as messages show it
+    std::optional<Stop> stop;
   };
   bool ended = false;  // its process is gone, as its pidfd told
   base::Moment died_at{};
   std::optional<int> status;    // of waitpid, as the zygote reported it
   std::vector<Victim> victims;  // claimed and not replied to when it died
+  std::optional<Error> doom;    // why it was killed: what those without a verdict fail with
 
   void become(WorkerState next);
   bool alive() const {
@@ -115,8 +147,17 @@ struct Worker {
     InFlight* flight = nullptr;
     std::uint32_t item = 0;
     base::Moment since;
+    std::uint64_t cpu_ns = 0;  // the worker's CPU clock at the claim, as it wrote it
   };
   std::optional<Running> running(base::Moment now);
+  // All it runs, when several calls may be in flight.
+  std::vector<Running> all_running(base::Moment now, bool several);
+  // It replied: it may get new items, unless one runs that should have stopped.
+  void unstick() {
+    reads_no_ahead = false;
+    stuck = std::any_of(stops.begin(), stops.end(), [](const Stop& stop) { return stop.told; });
+  }
+  Stop* find_stop(const InFlight& flight, std::uint32_t wire_item);
   // Whether somebody stopped its process (SIGSTOP, a debugger).
   bool stopped() const;
 };

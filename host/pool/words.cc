@@ -1,0 +1,40 @@
+#include <pool/words.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <string_view>
+
+namespace pyhost::pool {
+
+std::string seconds_text(base::Duration duration) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.3g s",
+                std::chrono::duration<double>(duration).count());
+  return text.data();
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20;
+  std::array<char, 32> text;
+  if (bytes < kMebibyte) {
+    std::snprintf(text.data(), text.size(), "%.4g KiB", static_cast<double>(bytes) / 1024);
+  } else {
+    std::snprintf(text.data(), text.size(), "%.4g MiB", static_cast<double>(bytes) / kMebibyte);
+  }
+  return text.data();
+}
+
+std::string cut_text(std::string text, std::size_t most) {
+  constexpr std::string_view kEllipsis = "...";
+  if (text.size() <= most) return text;
+  std::size_t end = most > kEllipsis.size() ? most - kEllipsis.size() : 0;
+  const auto continues = [&](std::size_t at) {
+    return (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80;
+  };
+  while (end > 0 && continues(end)) --end;
+  text.resize(end);
+  return text.append(kEllipsis);
+}
+
+}  // namespace pyhost::pool
