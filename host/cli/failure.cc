@@ -1,7 +1,8 @@
 // failure.cc: one block per failure.
 #include <cli/failure.h>
+#include <cli/quantities.h>
+#include <cli/text.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace pyhost::cli {
@@ -10,14 +11,31 @@ namespace {
 // Far above CPython's own limits for chains; a hostile worker could nest without end.
 constexpr int kLongestCauseChain = 32;
 
-void append_indented(std::string_view text, std::string& out) {
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    out += "  ";
-    out += text.substr(0, end);
-    out += '\n';
-    text.remove_prefix(std::min(end + 1, text.size()));
+void append_section(std::string_view title, std::string_view lines, std::string& out) {
+  if (lines.empty()) return;
+  std::string indented;
+  append_indented(lines, indented);
+  append_indented(title, out);
+  append_indented(indented, out);
+}
+
+// Whether the function did not end by itself: then what it was doing is not in a traceback.
+bool ended_from_outside(Code code) {
+  return code == Code::worker_crashed || code == Code::timeout || code == Code::memory ||
+         code == Code::cpu;
+}
+
+// "load(3); ran 4.2 s; its worker held at most 511.8 MiB; attempt 2".
+std::string circumstances(const Error& error) {
+  std::string text;
+  const auto add = [&text](const std::string& fact) { text += (text.empty() ? "" : "; ") + fact; };
+  if (ended_from_outside(error.code)) {
+    if (!error.call.empty()) add(error.call.substr(0, error.call.find('\n')));
+    if (error.seconds > 0) add("ran " + show_seconds(error.seconds));
+    if (error.peak_memory > 0) add("its worker held at most " + show_size(error.peak_memory));
   }
+  if (error.attempts > 1) add("this was attempt " + std::to_string(error.attempts));
+  return text;
 }
 
 nlohmann::ordered_json to_json(const Error& error, int depth) {
@@ -36,6 +54,12 @@ nlohmann::ordered_json to_json(const Error& error, int depth) {
   if (error.worker >= 0) json["worker"] = error.worker;
   if (error.signal != 0) json["signal"] = error.signal;
   if (error.exit_code >= 0) json["exit_code"] = error.exit_code;
+  if (!error.likely_cause.empty()) json["likely_cause"] = error.likely_cause;
+  if (!error.call.empty()) json["call"] = error.call;
+  if (error.seconds > 0) json["seconds"] = error.seconds;
+  if (error.peak_memory > 0) json["peak_memory"] = error.peak_memory;
+  if (error.attempts > 1 || ended_from_outside(error.code)) json["attempts"] = error.attempts;
+  if (!error.stack.empty()) json["stack"] = error.stack;
   if (!error.stderr_tail.empty()) json["stderr"] = error.stderr_tail;
   return json;
 }
@@ -50,6 +74,9 @@ std::string headline(const Error& error) {
 
 std::string details(const Error& error) {
   std::string text;
+  if (!error.likely_cause.empty()) append_indented("likely cause: " + error.likely_cause, text);
+  const std::string facts = circumstances(error);
+  if (!facts.empty()) append_indented("call: " + facts, text);
   // A traceback of one line (a value that cannot cross has no frames) is the headline again.
   const std::size_t first_end = error.traceback.find('\n');
   if (first_end != std::string::npos && first_end + 1 < error.traceback.size()) {
@@ -59,12 +86,8 @@ std::string details(const Error& error) {
   const std::size_t more = error.message.find('\n');
   if (more != std::string::npos)
     append_indented(std::string_view(error.message).substr(more + 1), text);
-  if (!error.stderr_tail.empty()) {
-    text += "  the last lines it wrote to stderr:\n";
-    std::string tail;
-    append_indented(error.stderr_tail, tail);
-    append_indented(tail, text);
-  }
+  append_section("where it was:", error.stack, text);
+  append_section("the last lines it wrote to stderr:", error.stderr_tail, text);
   return text;
 }
 

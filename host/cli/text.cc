@@ -1,4 +1,4 @@
-// text.cc: JSON strings, written and read.
+// text.cc: JSON strings, lines and lists.
 #include <cli/text.h>
 
 #include <algorithm>
@@ -144,6 +144,16 @@ void append_bare(std::string_view json, std::string& out) {
     out.append(text, at, escape - at);
     at = escape;
     if (at < text.size()) at += append_unescaped(text, at, out);
+  }
+}
+
+void append_indented(std::string_view text, std::string& out) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    out += "  ";
+    out += text.substr(0, end);
+    out += '\n';
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
 }
 

@@ -82,10 +82,12 @@ class Words(harness.E2E):
 
         self.assert_status(overview, 0)
         self.assertLessEqual(len(overview.out.splitlines()), 24)
-        for topic in ("map", "call", "run", "doctor", "workers", "python", "errors", "exit-codes"):
+        for topic in ("map", "call", "run", "doctor", "workers", "limits", "python", "errors", "signals",
+                      "exit-codes"):
             self.assert_says(overview.out, topic)
             self.assert_says(self.pyhost("help", topic).out, "  $ ")
         self.assertEqual(self.pyhost("map", "--help").out, self.pyhost("help", "map").out)
+        self.assertEqual(self.pyhost("help", "help").out, overview.out)
 
     def test_the_version_is_one_line(self):
         self.assertRegex(self.pyhost("--version").out, r"^pyhost \d+\.\d+\.\d+\n$")

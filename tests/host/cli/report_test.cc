@@ -44,11 +44,61 @@ TEST(Failure, DetailsDoNotRepeatTheHeadline) {
   EXPECT_EQ(details(error), "");
 }
 
-TEST(Failure, DetailsOfADeadWorkerShowWhatItWroteLast) {
-  Error error(Code::worker_crashed, "worker 1 was killed by SIGKILL");
+TEST(Failure, DetailsOfADeadWorkerSayWhyWhatItRanAndWhereItWas) {
+  Error error(Code::worker_crashed, "worker 1 (pid 812) was killed by SIGSEGV after 4.26 s in `f`");
+  error.likely_cause = "segmentation fault in `_image.so`";
+  error.call = "f(\"a.png\")";
+  error.seconds = 4.26;
+  error.peak_memory = 536661196;
+  error.attempts = 2;
+  error.stack = "  File \"a.py\", line 3 in f\n";
   error.stderr_tail = "last words\n";
 
-  EXPECT_NE(details(error).find("last words"), std::string::npos);
+  EXPECT_EQ(details(error),
+            "  likely cause: segmentation fault in `_image.so`\n"
+            "  call: f(\"a.png\"); ran 4.2 s; its worker held at most 511.8 MiB; this was attempt "
+            "2\n"
+            "  where it was:\n"
+            "      File \"a.py\", line 3 in f\n"
+            "  the last lines it wrote to stderr:\n"
+            "    last words\n");
+}
+
+TEST(Failure, DetailsOfACallThatWasStoppedShowItsTracebackInsteadOfTheStack) {
+  Error error(Code::timeout, "the call of `f` exceeded its limit of 0.2 s");
+  error.call = "f(1)";
+  error.traceback = "Traceback (most recent call last):\npyhost.TaskInterrupted\n";
+  error.stack = "Thread 1:\n";
+
+  EXPECT_EQ(details(error),
+            "  call: f(1)\n  Traceback (most recent call last):\n  pyhost.TaskInterrupted\n");
+}
+
+TEST(Failure, OfACallThatWasTriedAgainSaysSo) {
+  Error error(Code::python_error, "no");
+  error.type = "ValueError";
+  error.attempts = 3;
+
+  EXPECT_EQ(details(error), "  call: this was attempt 3\n");
+  EXPECT_EQ(nlohmann::json::parse(error_json(error))["attempts"], 3);
+}
+
+TEST(Failure, AsJsonHasWhatTheBlockSays) {
+  Error error(Code::worker_crashed, "gone");
+  error.likely_cause = "os._exit(3)";
+  error.call = "f(1)";
+  error.seconds = 0.5;
+  error.peak_memory = 1000;
+  error.stack = "here";
+
+  const auto json = nlohmann::json::parse(error_json(error));
+
+  EXPECT_EQ(json["likely_cause"], "os._exit(3)");
+  EXPECT_EQ(json["call"], "f(1)");
+  EXPECT_EQ(json["seconds"], 0.5);
+  EXPECT_EQ(json["peak_memory"], 1000);
+  EXPECT_EQ(json["attempts"], 1);
+  EXPECT_EQ(json["stack"], "here");
 }
 
 TEST(Failure, AsJsonLeavesOutWhatIsNotKnown) {
