@@ -1,5 +1,6 @@
 #include <pyhost/future.h>
 
+#include <cassert>
 #include <mutex>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct RawFuture::State : pool::Sink, std::enable_shared_from_this<RawFuture::St
     std::vector<Continuation> todo;
     {
       const std::lock_guard lock(mutex);
+      assert(!result);  // the engine settles an item once
       result.emplace(to_result(std::move(outcome)));
       todo.swap(continuations);
     }

@@ -85,7 +85,7 @@ int map_under_fire(Pool& pool, int count, const std::function<void()>& trouble) 
   return failed;
 }
 
-TEST(Storm, OfKilledWorkersFailsOnlyClaimedItems) {
+TEST(Killed, OfKilledWorkersFailsOnlyClaimedItems) {
   const unsigned seed = storm_seed();
   SCOPED_TRACE("PYHOST_STORM_SEED=" + std::to_string(seed));
   std::mt19937 random(seed);
@@ -104,7 +104,7 @@ TEST(Storm, OfKilledWorkersFailsOnlyClaimedItems) {
   EXPECT_EQ(pool.call<int>("square", 12), 144);
 }
 
-TEST(Storm, OfKilledZygotesLosesOneItemPerWorkerAtMost) {
+TEST(Killed, OfKilledZygotesLosesOneItemPerWorkerAtMost) {
   Pool pool = start_pool();
   int kills = 0;
 
@@ -120,7 +120,7 @@ TEST(Storm, OfKilledZygotesLosesOneItemPerWorkerAtMost) {
   EXPECT_EQ(pool.call<int>("square", 12), 144);
 }
 
-TEST(Storm, OfAKilledWatcherIsSurvived) {
+TEST(Killed, OfAKilledWatcherIsSurvived) {
   Pool pool = start_pool();
   const pid_t worker = pool.call<int>("pid");
   const pid_t zygote = parent_of(worker);
@@ -138,7 +138,7 @@ TEST(Storm, OfAKilledWatcherIsSurvived) {
   EXPECT_FALSE(alive(zygote));
 }
 
-TEST(Storm, OfAStoppedWorkerLeavesItsCallsToTheOthers) {
+TEST(Killed, OfAStoppedWorkerLeavesItsCallsToTheOthers) {
   Pool pool = start_pool();
   const pid_t worker = pool.call<int>("pid");
   kill(worker, SIGSTOP);
@@ -148,7 +148,7 @@ TEST(Storm, OfAStoppedWorkerLeavesItsCallsToTheOthers) {
   kill(worker, SIGCONT);
 }
 
-TEST(Storm, OfStoppedWorkersEndsAtTheTimeLimit) {
+TEST(Killed, OfStoppedWorkersEndsAtTheTimeLimit) {
   Pool pool = start_pool({.timeout = 200ms});
   const pid_t worker = pool.call<int>("pid");
   kill(worker, SIGSTOP);
