@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <map>
@@ -74,6 +75,22 @@ bool kernel_lists_children() {
 constexpr int kMostRounds = 64;
 
 }  // namespace
+
+std::uint64_t private_bytes(pid_t pid) {
+  // `size resident shared text lib data dirty`, in pages; much cheaper to make than `status`.
+  const auto text = read_file("/proc/" + std::to_string(pid) + "/statm");
+  if (!text.ok()) return 0;
+  std::array<std::uint64_t, 3> pages{};
+  const char* next = text->data();
+  const char* const end = next + text->size();
+  for (std::uint64_t& number : pages) {
+    const auto [after, error] = std::from_chars(next, end, number);
+    if (error != std::errc{}) return 0;
+    next = after < end ? after + 1 : after;
+  }
+  const std::uint64_t own = pages[1] > pages[2] ? pages[1] - pages[2] : 0;
+  return own * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
 
 std::vector<pid_t> descendants(pid_t pid) {
   std::vector<pid_t> found{pid};

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,10 @@ Result<Pipe> pipe();  // CLOEXEC, blocking
 
 // CPUs this process may use: the affinity mask, capped by the cgroup's CPU quota; at least 1.
 int usable_cpus();
+
+// Memory of a process that is its own: resident, not shared with others through files or memfds. 0
+// when it is gone.
+std::uint64_t private_bytes(pid_t pid);
 
 // All descendants of `pid` (not itself), children first seen first. Reads /proc.
 std::vector<pid_t> descendants(pid_t pid);

@@ -34,7 +34,11 @@ std::uint32_t Engine::State::cancel_queued(const Ticket& ticket,
   std::uint32_t count = 0;
   for (std::uint32_t i = first; i < end; ++i) {
     if (ticket->settled(i) || is_away(ticket, i)) continue;
-    --queued;
+    if (ticket->broadcast != 0) {
+      unpin(ticket);
+    } else {
+      --queued;
+    }
     fail(ticket, i, Error(Code::cancelled, kCancelled), -1);
     ++count;
   }

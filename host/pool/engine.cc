@@ -14,11 +14,12 @@
 #include <pool/state.h>
 
 namespace pyhost::pool {
-namespace {
 
 Error closed_error() {
   return Error(Code::cancelled, "the pool is closed and accepts no calls; start a new one");
 }
+
+namespace {
 
 // Longer limits are no limits: adding them to the present would leave the clock's range.
 constexpr base::Duration kLongestTime = std::chrono::hours(24 * 365 * 10);
@@ -60,11 +61,19 @@ Engine::Engine(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   auto state = std::make_shared<State>();
   State& s = *state;
-  s.worker_count = options.workers.max > 0 ? options.workers.max : base::usable_cpus();
+  const WorkerCount& wanted = options.workers;
+  s.worker_count = wanted.max > 0 ? wanted.max : base::usable_cpus();
+  const bool plain = wanted.max <= 0 && wanted.min <= 0;
+  s.fewest = plain ? s.worker_count : std::clamp(wanted.min, 0, s.worker_count);
+  s.target = s.fewest;
   s.per_worker = options.zygote_per_worker;
   s.options = std::move(options);
   s.options.limits = bounded(s.options.limits);
   s.options.startup_limit = std::min(s.options.startup_limit, kLongestTime);
+  s.options.idle_time = std::clamp(s.options.idle_time, base::Duration::zero(), kLongestTime);
+  if (s.options.max_worker_age.value_or(base::Duration()) > kLongestTime) {
+    s.options.max_worker_age.reset();
+  }
   if (s.options.max_shared_bytes == 0) s.options.max_shared_bytes = default_budget();
   s.fork_generation = base::fork_generation();
   s.epoll = base::HostFd(base::UniqueFd(epoll_create1(EPOLL_CLOEXEC)));
@@ -80,16 +89,22 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   s.watch_fd(s.wake.get(), Tag::wake, 0);
   s.watch_fd(s.timer.get(), Tag::timer, 0);
   s.armed = base::Moment::max();
-  s.workers.resize(static_cast<std::size_t>(s.worker_count));
-  for (int i = 0; i < s.worker_count; ++i) s.workers[static_cast<std::size_t>(i)].number = i;
-  s.zygotes.resize(s.per_worker ? static_cast<std::size_t>(s.worker_count) : 1);
+  s.workers.resize(State::slots_for(s.options, s.worker_count));
+  for (std::size_t i = 0; i < s.workers.size(); ++i) s.workers[i].number = static_cast<int>(i);
+  s.zygotes.resize(s.per_worker ? s.workers.size() : 1);
+  s.zygotes.front().wanted = true;
+  s.random.seed(static_cast<unsigned>(base::nanoseconds(base::now())));
   // The first zygote is started here: a snapshot of the caller must see this thread's state.
   auto started = s.options.start_zygote();
   if (!started.ok()) return std::move(started).error();
   auto adopted = s.adopt(0, std::move(*started));
   if (!adopted.ok()) return std::move(adopted).error();
+  const std::shared_ptr<Engine> engine(new Engine(state));
+  if (const auto& first = s.options.initializer) {
+    s.initializer = engine->define(first->definition_codec, first->definition, first->name);
+  }
   s.supervisor = std::thread([state] { state->supervise(); });
-  return std::shared_ptr<Engine>(new Engine(std::move(state)));
+  return engine;
 }
 
 Engine::~Engine() {
@@ -105,9 +120,10 @@ Result<void> Engine::ready() {
   State& s = *state_;
   if (s.is_copy()) return closed_error();
   State::Lock lock(s.mutex);
-  s.changed.wait(lock, [&] { return s.any_ready || s.fatal || s.stopping; });
+  const auto there = [&s] { return s.any_ready || (s.fewest == 0 && s.loaded); };
+  s.changed.wait(lock, [&] { return there() || s.fatal || s.stopping; });
   if (s.fatal) return *s.fatal;
-  if (!s.any_ready) return closed_error();
+  if (!there()) return closed_error();
   return {};
 }
 
@@ -156,6 +172,16 @@ std::uint32_t Engine::cancel(const Ticket& ticket, std::optional<std::uint32_t> 
   s.pump();
   s.run_deferred(lock);
   return count;
+}
+
+std::vector<Ticket> Engine::broadcast(Batch batch) {
+  State& s = *state_;
+  if (s.is_copy()) return {};
+  State::Lock lock(s.mutex);
+  std::vector<Ticket> tickets = s.broadcast(std::move(batch));
+  s.pump();
+  s.run_deferred(lock);
+  return tickets;
 }
 
 std::uint32_t Engine::suggested_count(std::uint32_t function) const {
@@ -234,6 +260,7 @@ void Engine::State::stop_workers(Lock& lock, bool kill_now) {
   for (Worker& worker : workers) {
     if (worker.state == WorkerState::absent || worker.state == WorkerState::dying) continue;
     if (worker.state == WorkerState::forking) continue;  // killed when it turns up
+    if (!kill_now && worker.state == WorkerState::retiring) continue;
     if (!kill_now && worker.state == WorkerState::ready && worker.wire->post_retire()) {
       worker.wire->notify();
       worker.become(WorkerState::retiring);
@@ -351,7 +378,7 @@ Stats Engine::stats() const {
   if (s.is_copy()) return {};
   const State::Lock lock(s.mutex);
   Stats stats = s.totals;
-  stats.queued = s.queued;
+  stats.queued = s.queued + s.pinned;
   stats.in_flight = s.in_flight;
   for (const Worker& worker : s.workers) {
     if (!worker.alive()) continue;

@@ -195,9 +195,10 @@ class Engine {
   std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
 
   // Runs a batch of one item once on every worker there is, before what is queued. The sink gets
-  // as many outcomes as this returns, numbered from 0 and in no order; those of workers that end
-  // before they come to it are `cancelled`.
-  std::uint32_t broadcast(Batch batch);
+  // as many outcomes as this returns tickets, numbered from 0 and in no order; those of workers
+  // that end before they come to it are `cancelled`. Each ticket is of a batch of one item. In a
+  // pool that has ended there is one outcome, which says so.
+  std::vector<Ticket> broadcast(Batch batch);
 
   // Asks every worker where it is; blocks until all answered or `deadline`.
   std::vector<WorkerStack> stacks(base::Deadline deadline);

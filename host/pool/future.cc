@@ -57,6 +57,54 @@ RawFuture submit(const std::shared_ptr<PoolState>& pool, std::string_view functi
   return RawFuture(std::move(state));
 }
 
+namespace {
+
+// Hands each outcome to the future of its number. How many there are is known only when the
+// broadcast is under way, so futures are made as they are asked for.
+struct Futures final : pool::Sink {
+  std::shared_ptr<pool::Engine> engine;
+  std::mutex mutex;
+  std::vector<std::shared_ptr<RawFuture::State>> states;
+
+  std::shared_ptr<RawFuture::State> at(std::uint32_t number) {
+    const std::lock_guard lock(mutex);
+    while (states.size() <= number) {
+      states.push_back(std::make_shared<RawFuture::State>());
+      states.back()->engine = engine;
+    }
+    return states[number];
+  }
+  void settle(std::uint32_t number, pool::Outcome outcome) override {
+    at(number)->settle(0, std::move(outcome));
+  }
+};
+
+}  // namespace
+
+std::vector<RawFuture> broadcast(const std::shared_ptr<PoolState>& pool, std::string_view function,
+                                 std::string_view item,
+                                 const std::shared_ptr<const CallOptions>& limits) {
+  auto sink = std::make_shared<Futures>();
+  sink->engine = pool->engine;
+  pool::Batch batch{.function = pool->function_number(function),
+                    .codec = wire::Codec::json,
+                    .style = wire::Style::call,
+                    .limits = limits,
+                    .sink = sink};
+  append_item(batch.payload, item);
+  const std::vector<pool::Ticket> tickets = pool->engine->broadcast(std::move(batch));
+  std::vector<RawFuture> futures;
+  for (std::uint32_t i = 0; i < tickets.size(); ++i) {
+    std::shared_ptr<RawFuture::State> state = sink->at(i);
+    {
+      const std::lock_guard lock(state->mutex);
+      state->ticket = tickets[i];
+    }
+    futures.emplace_back(std::move(state));
+  }
+  return futures;
+}
+
 Result<bool> RawFuture::wait(std::optional<std::chrono::nanoseconds> limit) const {
   if (state_->event.is_set()) return true;
   if (state_->engine->on_supervisor()) {

@@ -38,22 +38,6 @@ void Engine::State::watch_fd(int fd, Tag tag, std::size_t index) {
   epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event);
 }
 
-void Engine::State::spawn_missing(base::Moment now) {
-  if (stopping || fatal) return;
-  for (Worker& worker : workers) {
-    Zygote& zygote = zygote_of(worker);
-    if (worker.state != WorkerState::absent || zygote.state != ZygoteState::ready) continue;
-    if (worker.respawn_at > now) {
-      arm(worker.respawn_at);
-      continue;
-    }
-    if (auto spawned = spawn(worker, zygote); !spawned.ok()) {
-      on_spawn_failure(worker, std::move(spawned).error());
-      if (fatal) return;
-    }
-  }
-}
-
 Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   auto wire = wire::HostEnd::create(options.sizes);
   if (!wire.ok()) return std::move(wire).error();
@@ -96,6 +80,8 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   worker.started_at = base::now();
   arm(worker.started_at + options.startup_limit);
   worker.become(WorkerState::forking);
+  zygote.used = per_worker;
+  assign_pinned(worker);
   return {};
 }
 
@@ -122,6 +108,19 @@ void Engine::State::on_spawn_failure(Worker& worker, Error error) {
   }
 }
 
+// A worker ended, or was of no use, before it took calls.
+void Engine::State::on_failed_start(const Worker& worker) {
+  const bool hopeless = start_failed();
+  const bool others = std::any_of(workers.begin(), workers.end(), [](const Worker& other) {
+    return other.state == WorkerState::ready;
+  });
+  if (hopeless && !others) {
+    fail_start(start_error(worker));
+  } else if (others && start_failures == kMostStartFailures) {
+    notice(start_error(worker).message + "; going on with the workers there are");
+  }
+}
+
 void Engine::State::kill(Worker& worker) {
   // The pid is this process's while its pidfd says that it runs; later it may be another's.
   if (worker.pidfd && !base::wait_exit(worker.pidfd.get(), base::Deadline::in({}))) {
@@ -142,6 +141,7 @@ void Engine::State::on_death(Worker& worker) {
     worker.died_at = base::now();
   }
   lose_in_flight(worker);
+  drop_pinned(worker);
   pump();
   if (worker.status || zygote_of(worker).state != ZygoteState::ready) {
     bury(worker);
@@ -228,24 +228,20 @@ void Engine::State::bury(Worker& worker) {
       fail(victim.work, victim.item, std::move(error), worker.number);
     }
   }
-  if (!stopping) ++totals.crashes;
-  if (!stopping && !worker.was_ready && start_failed()) {
-    Error error(Code::startup,
-                "workers end before they are ready: worker " + std::to_string(worker.number) +
-                    " (pid " + std::to_string(worker.pid) + ") " +
-                    (worker.status ? describe_status(*worker.status) : std::string("ended")));
-    error.stderr_tail = worker.err.tail();
-    fail_start(std::move(error));
-  }
-  const int fruitless = worker.victims.empty() ? worker.fruitless_deaths + 1 : 0;
-  worker.become(WorkerState::absent);
+  const bool crashed = !stopping && !worker.retired;
+  if (crashed && !worker.start_error) ++totals.crashes;
+  if (crashed && !worker.was_ready) on_failed_start(worker);
+  const bool fruitless = !worker.retired && worker.victims.empty();
+  const int deaths = fruitless ? worker.fruitless_deaths + 1 : 0;
   const int number = worker.number;
+  worker.become(WorkerState::absent);
   worker = Worker{};
   worker.number = number;
-  worker.fruitless_deaths = fruitless;
-  worker.respawn_at = base::now() + back_off(fruitless);
+  worker.fruitless_deaths = deaths;
+  worker.respawn_at = base::now() + back_off(deaths);
   if (!stopping) {
-    ++totals.respawns;
+    arm(worker.respawn_at);
+    if (crashed) ++totals.respawns;
     spawn_missing(base::now());
     pump();  // what runs once more
   }

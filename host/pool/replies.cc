@@ -55,17 +55,12 @@ bool Engine::State::drain(Worker& worker) {
 }
 
 Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
+  if (worker.initializer && reply.kind == wire::Kind::reply) {
+    return accept_initializer(worker, reply);
+  }
   switch (reply.kind) {
     case wire::Kind::ready:
-      if (worker.state == WorkerState::starting) {
-        worker.become(WorkerState::ready);
-        worker.was_ready = true;
-        any_ready = true;
-        start_failures = 0;
-        last_ready = base::now();
-        changed.notify_all();
-        return {};
-      }
+      if (worker.state == WorkerState::starting && !worker.initializer) return greet(worker);
       if (worker.state != WorkerState::ready) return {};
       return protocol_error(worker, "it said `ready` twice");
     case wire::Kind::release:
@@ -186,6 +181,7 @@ void Engine::State::finish(Worker& worker, std::deque<InFlight>::iterator flight
   shared_bytes -= flight->posted.payload_bytes;
   --flight->work->flights;
   worker.in_flight.erase(flight);
+  on_rest(worker);
 }
 
 void Engine::State::collect_output(Worker& worker, bool last) {

@@ -73,7 +73,7 @@ Worker* Engine::State::next_worker() {
   Worker* best = nullptr;
   std::uint32_t least = 0;
   for (Worker& worker : workers) {
-    if (worker.state != WorkerState::ready || worker.stuck) continue;
+    if (!worker.takes_calls()) continue;
     const std::uint32_t ahead = worker.ahead;
     if (best == nullptr || ahead < least) {
       best = &worker;
@@ -85,17 +85,16 @@ Worker* Engine::State::next_worker() {
 }
 
 void Engine::State::pump() {
+  if (fatal && !(ready.empty() && pinned == 0)) fail_queued(*fatal);
+  if (pinned > 0) post_pinned();
   if (ready.empty()) return;
-  if (fatal) {
-    fail_queued(*fatal);
-    return;
-  }
   std::uint64_t touched = 0;  // workers to wake, by number modulo 64
   while (!ready.empty()) {
     Worker* worker = next_worker();
     if (worker == nullptr || !post_some(*worker)) break;
     touched |= std::uint64_t{1} << (worker->number % 64);
   }
+  if (!ready.empty()) want_more();
   if (touched == 0) return;
   for (Worker& worker : workers) {
     if (worker.wire && (touched >> (worker.number % 64) & 1) != 0) worker.wire->notify();
@@ -119,7 +118,7 @@ bool Engine::State::define_on(Worker& worker, std::uint32_t function) {
 // How many items of the part go into the next record for this worker; 0: none now.
 std::uint32_t Engine::State::next_count(const Worker& worker, const Part& part) const {
   const Submitted& work = *part.work;
-  const std::uint32_t allowed = credit(worker, functions[work.batch.function]);
+  const std::uint32_t allowed = worker.at_most(credit(worker, functions[work.batch.function]));
   if (allowed == 0) return 0;
   // A fair share, so that the end of a map does not wait for one worker.
   const auto share = static_cast<std::uint32_t>(
@@ -208,6 +207,7 @@ void Engine::State::record(Worker& worker, const wire::Posted& posted, std::uint
   arm(now + (worker.ahead > 1 ? kLongItem : kClaimPatience));
   part.first += items;
   if (part.first == part.end) ready.pop_front();
+  count_given(worker, items);
 }
 
 // Puts wire items [first, end) of a posted part back at the front of the queue.
@@ -220,8 +220,15 @@ void Engine::State::requeue(Worker& worker, InFlight& flight, std::uint32_t firs
   flight.outstanding -= items;
   worker.ahead -= items;
   in_flight -= items;
-  if (items > 0) restore_payload(worker, flight);
-  if (items > 0) enqueue({flight.work, flight.base + first, flight.base + end}, true);
+  worker.given -= items;
+  if (items == 0) return;
+  restore_payload(worker, flight);
+  Part part{flight.work, flight.base + first, flight.base + end};
+  if (flight.work->broadcast != 0) {
+    return_pinned(worker, std::move(part));
+  } else {
+    enqueue(std::move(part), true);
+  }
 }
 
 void Engine::State::take_back(Worker& worker) {
@@ -247,6 +254,7 @@ void Engine::State::fail_queued(const Error& error) {
       if (!part.work->settled(item)) fail(part.work, item, error, -1);
     }
   }
+  fail_pinned(error);
   changed.notify_all();
 }
 

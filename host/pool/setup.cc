@@ -74,6 +74,14 @@ Result<Options> prepare(const PoolOptions& wanted, std::vector<std::string> func
   options.max_worker_age = wanted.max_worker_age;
   options.max_worker_memory = wanted.max_worker_memory;
   options.idle_time = wanted.idle_time;
+  if (!wanted.initializer.empty()) {
+    const std::string no_arguments = "[]";
+    const std::uint64_t length = no_arguments.size();
+    Initializer first{.definition = wanted.initializer, .name = wanted.initializer};
+    first.payload.append(reinterpret_cast<const char*>(&length), sizeof length);
+    first.payload += no_arguments;
+    options.initializer = std::move(first);
+  }
   options.zygote_per_worker = *spawn;
   options.load.script = wanted.script;
   options.load.module = wanted.module;

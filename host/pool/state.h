@@ -28,6 +28,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -40,6 +41,8 @@
 #include <wire/spin.h>
 
 namespace pyhost::pool {
+
+Error closed_error();
 
 // A function as defined once per pool.
 struct Function {
@@ -59,6 +62,8 @@ struct Zygote {
   pid_t pid = -1;
   base::Moment started_at{};
   base::Moment start_at{};  // absent: not before
+  bool wanted = false;      // with one per worker: for a worker that is missing
+  bool used = false;        // it became a worker
 };
 
 // Tags of descriptors in the epoll set: kind << 32 | index.
@@ -67,7 +72,8 @@ enum class Tag : std::uint32_t { doorbell, wake, timer, control, watcher, worker
 struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- What never changes after start.
   Options options;
-  int worker_count = 1;
+  int worker_count = 1;  // at most so many work at a time
+  int fewest = 1;        // and at least so many
   unsigned fork_generation = 0;
   base::HostFd epoll;
   base::HostFd doorbell;  // written by workers
@@ -78,13 +84,17 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- Guarded by mutex.
   mutable std::mutex mutex;
   std::condition_variable changed;  // a worker or zygote changed state, or the pool became idle
-  std::vector<Worker> workers;
-  std::vector<Zygote> zygotes;  // one, or one per worker
+  std::vector<Worker> workers;      // slots: more than worker_count, for successors
+  int target = 1;                   // how many workers are wanted now
+  std::vector<Zygote> zygotes;      // one, or one per slot
   bool per_worker = false;
   std::deque<Function> functions;
   std::unordered_map<std::string, std::uint32_t> function_numbers;
   std::deque<Part> ready;
   std::uint64_t queued = 0;     // unsettled items in `ready`
+  std::uint64_t pinned = 0;     // items in Worker::pinned and `unassigned`
+  std::deque<Part> unassigned;  // pinned to workers that are still to be spawned
+  std::uint64_t broadcasts = 0;
   std::uint64_t in_flight = 0;  // unsettled items with workers
   std::uint64_t shared_bytes = 0;
   std::optional<Error> fatal;  // why nothing can run any more
@@ -93,8 +103,11 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   bool ending = false;         // some thread drains or kills the pool
   bool has_ended = false;      // and is done with it
   bool supervisor_ended = false;
-  bool finished = false;   // the supervisor is to end
-  bool any_ready = false;  // some worker was ready once
+  bool finished = false;                     // the supervisor is to end
+  bool any_ready = false;                    // some worker was ready once
+  bool loaded = false;                       // some zygote was
+  std::optional<std::uint32_t> initializer;  // its function number
+  std::minstd_rand random;                   // jitter of recycling
   base::Moment last_ready{};
   int start_failures = 0;  // workers in a row that did not come to be ready
   int zygote_deaths = 0;   // in a row, without an item settled in between
@@ -201,11 +214,50 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void leave_polling();
   void want(Worker& worker, std::uint32_t wants);
 
-  // --- lifecycle.cc
+  // --- population.cc
+  static std::size_t slots_for(const Options& options, int workers);
   void spawn_missing(base::Moment now);
+  bool counts(const Worker& worker, base::Moment now);
+  int counted(base::Moment now);
+  Worker* free_slot(base::Moment now);
+  void want_more();  // something is queued that no worker takes
+  void on_ready(Worker& worker);
+  void clear_slot(Worker& worker);  // of what it was for a process that does not come to be
+  base::Moment check_population(base::Moment now);  // when to look again
+  base::Moment check_retirement(Worker& worker, base::Moment now);
+  base::Moment shrink(Worker& worker, base::Moment now);
+
+  // --- recycling.cc
+  void prepare_recycling(Worker& worker);
+  // Starts a successor; the worker retires when that one is ready.
+  void replace(Worker& worker);
+  void let_go();               // those whose successors are ready leave
+  void leave(Worker& worker);  // retires when its calls are done
+  void retire(Worker& worker);
+  void count_given(Worker& worker, std::uint32_t items);
+  void on_rest(Worker& worker);  // a part of its work is done
+  base::Moment check_recycling(Worker& worker, base::Moment now);
+
+  // --- initializer.cc
+  Result<void> greet(Worker& worker);  // it said `ready`
+  Result<void> accept_initializer(Worker& worker, const wire::Reply& reply);
+  void refuse_start(Worker& worker, Error error);
+  Error start_error(const Worker& worker) const;
+
+  // --- broadcast.cc
+  std::vector<Ticket> broadcast(Batch batch);
+  void unpin(const Ticket& work);
+  void assign_pinned(Worker& worker);
+  void post_pinned();
+  void return_pinned(Worker& worker, Part part);
+  void drop_pinned(Worker& worker);
+  void fail_pinned(const Error& error);
+
+  // --- lifecycle.cc
   Result<void> spawn(Worker& worker, Zygote& zygote);
   bool start_failed();
   void on_spawn_failure(Worker& worker, Error error);
+  void on_failed_start(const Worker& worker);
   void on_death(Worker& worker);  // its pidfd is readable
   void lose_in_flight(Worker& worker);
   void fail_claimed(Worker& worker, const Error& error);
@@ -226,6 +278,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void on_control(std::size_t index);
   void on_message(std::size_t index, process::ControlMessage message);
   void on_zygote_ready(std::size_t index, const std::string& info);
+  Worker* forking_worker(int number);
   void on_forked(process::ControlMessage message);
   void on_worker_status(pid_t pid, int status);
   void on_zygote_end(std::size_t index, std::optional<int> status);
@@ -244,7 +297,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void wake_supervisor();
 
   // --- engine.cc
-  bool idle() const { return queued == 0 && in_flight == 0; }
+  bool idle() const { return queued == 0 && pinned == 0 && in_flight == 0; }
   bool is_copy() const { return base::fork_generation() != fork_generation; }
   bool claim_end(Lock& lock);
   void kill_all();

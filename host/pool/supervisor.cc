@@ -124,6 +124,7 @@ void Engine::State::on_timer(base::Moment now) {
       next = std::min(next, limit);
     }
   }
+  next = std::min(next, check_population(now));
   spawn_missing(now);
   pump();
   if (next != base::Moment::max()) arm(next);

@@ -30,6 +30,7 @@ struct Submitted {
   bool settled_one = false;
   // Items that are to run once more, or do, and how often they ran before; usually there is none.
   std::unique_ptr<std::unordered_map<std::uint32_t, int>> reruns;
+  std::uint64_t broadcast = 0;  // which one it is a share of: its item is for one worker only
 
   bool settled(std::uint32_t item) const {
     return batch.count == 1 ? settled_one : settled_many[item];
@@ -123,6 +124,25 @@ struct Worker {
   bool mute = false;          // broke the protocol: nothing it says is read any more
   bool was_ready = false;     // this process took calls
 
+  // Preparing: between its `ready` and the reply of the pool's initializer.
+  std::optional<wire::Posted> initializer;
+  std::optional<Error> start_error;  // why it could not be prepared
+
+  // Being replaced (recycling.cc). `aging` is set first, `leaving` next.
+  bool aging = false;         // a successor is started for it; it works until that one is ready
+  bool leaving = false;       // gets nothing new, and retires when its last call has finished
+  bool retired = false;       // was told to end
+  std::uint64_t given = 0;    // items it was given and that were not taken back
+  std::uint64_t most = 0;     // items it may be given; 0: any number
+  base::Moment retire_at{};   // for its age; absent: never
+  base::Moment idle_since{};  // its last call finished; means something while it has none
+  base::Moment end_by{};      // retiring: killed then
+  base::Moment weighed_at{};  // when its memory was last looked at
+  bool suspect = false;       // seemed to hold too much: rests until it was weighed again
+  bool unweighed = false;     // finished calls since it was weighed at rest
+
+  std::deque<Part> pinned;  // for this worker only, before all else (broadcast.cc)
+
   // Dying.
   struct Victim {
     Ticket work;
@@ -158,6 +178,16 @@ struct Worker {
     stuck = std::any_of(stops.begin(), stops.end(), [](const Stop& stop) { return stop.told; });
   }
   Stop* find_stop(const InFlight& flight, std::uint32_t wire_item);
+  // Whether it gets calls of the common queue.
+  bool takes_calls() const {
+    return state == WorkerState::ready && !stuck && !leaving && !suspect && pinned.empty();
+  }
+  // How many more items it may be given, at most `count`.
+  std::uint32_t at_most(std::uint32_t count) const {
+    if (most == 0) return count;
+    return given >= most ? 0
+                         : static_cast<std::uint32_t>(std::min<std::uint64_t>(count, most - given));
+  }
   // Whether somebody stopped its process (SIGSTOP, a debugger).
   bool stopped() const;
 };

@@ -21,6 +21,7 @@ constexpr base::Duration kZygoteRestart = std::chrono::milliseconds(20);
 void Engine::State::start_zygotes(Lock& lock) {
   for (std::size_t i = 0; i < zygotes.size(); ++i) {
     if (zygotes[i].state != ZygoteState::absent || stopping || fatal) continue;
+    if (per_worker && !zygotes[i].wanted) continue;
     if (zygotes[i].start_at > base::now()) {
       arm(zygotes[i].start_at);
       continue;
@@ -83,15 +84,10 @@ void Engine::State::on_message(std::size_t index, process::ControlMessage messag
       on_forked(std::move(message));
       break;
     case process::ControlKind::fork_failed:
-      if (header.worker >= 0 && header.worker < worker_count &&
-          workers[header.worker].state == WorkerState::forking) {
-        Worker& worker = workers[header.worker];
-        worker.become(WorkerState::absent);
-        worker.wire.reset();
-        worker.out = OutputPipe();
-        worker.err = OutputPipe();
+      if (Worker* forking = forking_worker(header.worker)) {
+        clear_slot(*forking);
         on_spawn_failure(
-            worker,
+            *forking,
             base::system_error(Code::startup, "fork of worker " + std::to_string(header.worker),
                                header.status));
         changed.notify_all();
@@ -113,6 +109,7 @@ void Engine::State::on_zygote_ready(std::size_t index, const std::string& info) 
   Zygote& zygote = zygotes[index];
   if (zygote.state != ZygoteState::loading) return;
   zygote.state = ZygoteState::ready;
+  loaded = true;
   const auto facts = nlohmann::json::parse(info, nullptr, false);
   const int threads = facts.is_object() ? facts.value("threads", 1) : 1;
   zygote.pid = facts.is_object() ? facts.value("pid", -1) : -1;
@@ -124,17 +121,23 @@ void Engine::State::on_zygote_ready(std::size_t index, const std::string& info) 
                                                         : std::string("a module")) +
         "` started a thread, which forked workers could not rely on; using start method `spawn`");
     per_worker = true;
-    zygotes.resize(worker_count);  // this one becomes worker 0
+    zygotes.resize(workers.size());  // this one becomes worker 0
   }
   changed.notify_all();
   spawn_missing(base::now());
 }
 
+// The worker a zygote speaks of, if it was asked to make it.
+Worker* Engine::State::forking_worker(int number) {
+  if (number < 0 || static_cast<std::size_t>(number) >= workers.size()) return nullptr;
+  Worker& worker = workers[static_cast<std::size_t>(number)];
+  return worker.state == WorkerState::forking ? &worker : nullptr;
+}
+
 void Engine::State::on_forked(process::ControlMessage message) {
-  const int number = message.header.worker;
-  if (number < 0 || number >= worker_count || message.fds.empty()) return;
-  Worker& worker = workers[number];
-  if (worker.state != WorkerState::forking) return;
+  Worker* forking = forking_worker(message.header.worker);
+  if (forking == nullptr || message.fds.empty()) return;
+  Worker& worker = *forking;
   worker.pid = message.header.pid;
   worker.pidfd = base::HostFd(std::move(message.fds.front()));
   worker.become(WorkerState::starting);
@@ -180,10 +183,7 @@ void Engine::State::on_zygote_end(std::size_t index, std::optional<int> status) 
   for (Worker& worker : workers) {
     if (&zygote_of(worker) != &zygote) continue;
     if (worker.state == WorkerState::forking) {
-      worker.become(WorkerState::absent);
-      worker.wire.reset();
-      worker.out = OutputPipe();
-      worker.err = OutputPipe();
+      clear_slot(worker);
     } else if (worker.state == WorkerState::dying && worker.ended) {
       bury(worker);
     }

@@ -45,6 +45,9 @@ struct PoolState;
 PYHOST_EXPORT RawFuture submit(const std::shared_ptr<PoolState>& pool, std::string_view function,
                                std::string_view item,
                                const std::shared_ptr<const CallOptions>& limits);
+PYHOST_EXPORT std::vector<RawFuture> broadcast(const std::shared_ptr<PoolState>& pool,
+                                               std::string_view function, std::string_view item,
+                                               const std::shared_ptr<const CallOptions>& limits);
 
 }  // namespace detail
 
@@ -76,6 +79,23 @@ class Caller {
     } catch (Error& error) {  // an argument that cannot cross
       return Future<T>(std::move(error));
     }
+  }
+
+  // Queues the call once for each worker there is, before all that waits; one future per worker,
+  // in no order. Never runs again: a worker that ends first gives `crashed` when it had started,
+  // else `cancelled`. Workers that come later do not run it; see PoolOptions::initializer.
+  template <class T, class... Args>
+  std::vector<Future<T>> broadcast(std::string_view function, const Args&... args) const {
+    std::vector<Future<T>> futures;
+    try {
+      for (detail::RawFuture& raw :
+           detail::broadcast(state_, function, detail::call_item(args...), limits_)) {
+        futures.emplace_back(std::move(raw));
+      }
+    } catch (Error& error) {  // an argument that cannot cross
+      futures.emplace_back(std::move(error));
+    }
+    return futures;
   }
 
   // One call per element of `inputs`, each a single positional argument. An lvalue range must
