@@ -24,6 +24,7 @@
 #include <deque>
 #include <new>
 #include <string>
+#include <thread>
 
 namespace pyhost::wire {
 namespace {
@@ -31,6 +32,10 @@ namespace {
 // How long free pages stay warm once there is nothing to do. Shorter: a steady trickle of long
 // results pays for fresh pages each time. Longer: idle workers hold memory others need.
 constexpr base::Duration kStaysWarm = std::chrono::milliseconds(100);
+
+// How often a thread that may not sleep looks whether there is room. Shorter: burns CPU while the
+// host is slow. Longer: replies wait that long.
+constexpr auto kLooksForRoom = std::chrono::microseconds(200);
 
 // A field of a record that the host may change at any time.
 std::uint32_t load_shared(const std::uint32_t& field) {
@@ -331,8 +336,41 @@ void WorkerEnd::wait_room() {
   State& state = *state_;
   const auto& tail = state.theirs->reply_tail;
   const auto ready = [&] { return tail.load(std::memory_order_acquire) != state.tail; };
+  if (shared_) {
+    // `sleeping` has room for one sleeper, which is the thread in `wait_beyond`.
+    if (!ready()) std::this_thread::sleep_for(kLooksForRoom);
+    return;
+  }
   if (state.spin.until(ready)) return;
   state.sleep(tail, state.tail, 2, base::Deadline::never());
+}
+
+// --- several threads ---
+
+void WorkerEnd::share() {
+  shared_ = true;
+}
+
+std::uint32_t WorkerEnd::position() const {
+  return state_->read;
+}
+
+bool WorkerEnd::spin(std::uint32_t position) {
+  const auto& head = state_->theirs->call_head;
+  return state_->spin.until([&] { return head.load(std::memory_order_acquire) != position; });
+}
+
+void WorkerEnd::wait_beyond(std::uint32_t position) {
+  state_->sleep(state_->theirs->call_head, position, 1, base::Deadline::never());
+}
+
+bool WorkerEnd::is_warm() const {
+  return state_->arena.committed_bytes() != 0;
+}
+
+void WorkerEnd::cool_down() {
+  state_->look_up_tail();
+  state_->arena.trim(0);
 }
 
 }  // namespace pyhost::wire

@@ -38,7 +38,7 @@ struct Outgoing {
 // Takes calls, claims items, commits replies.
 //
 // Owner:   the worker process.
-// Threads: one.
+// Threads: one at a time; `wait_beyond` also beside it.
 class WorkerEnd {
  public:
   // Maps both regions. `doorbell` is the pool's eventfd.
@@ -74,10 +74,25 @@ class WorkerEnd {
   // The record will not be read again.
   void passed(const Incoming& incoming);
 
+  // For workers with several threads, of which one sleeps for all.
+  //
+  // From now on `wait_room` looks again and again instead of sleeping.
+  void share();
+  // Where the next record will be.
+  std::uint32_t position() const;
+  // Polls for a bounded time, as `wait` does; whether there is a record at `position`.
+  bool spin(std::uint32_t position);
+  // Sleeps until there is a record at `position`; may return early. One thread at a time.
+  void wait_beyond(std::uint32_t position);
+  // Whether free pages are kept for the next long result, and giving them back.
+  bool is_warm() const;
+  void cool_down();
+
  private:
   struct State;
   explicit WorkerEnd(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
+  bool shared_ = false;
 };
 
 }  // namespace pyhost::wire

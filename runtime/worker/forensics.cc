@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -31,6 +32,12 @@ constexpr int kSignals = 65;  // signal numbers end at 64
 int forensics_fd = -1;
 std::array<struct sigaction, kSignals> behind = {};    // faulthandler's, which ours call
 std::array<struct sigaction, kSignals> python_s = {};  // Python's own, called after it
+
+constexpr std::string_view kStacks = "pyhost: stacks\n";
+constexpr std::string_view kEndOfStacks = "pyhost: end of stacks\n";
+bool several_threads = false;
+int question_bell = -1;
+volatile std::sig_atomic_t open_question = 0;  // a signal came that is not answered yet
 
 // --- what may be called in a signal handler: system calls and memory that is already there ---
 
@@ -141,10 +148,19 @@ void on_fatal_signal(int signal, siginfo_t* info, void* context) {
 
 void on_question(int signal, siginfo_t* info, void* context) {
   const int error_number = errno;
-  say("pyhost: stacks\n");
-  call(behind[static_cast<std::size_t>(signal)], signal, info, context);
-  say("pyhost: end of stacks\n");
+  if (several_threads && open_question == 0 && PyGILState_Check() == 0) {
+    open_question = 1;
+  } else {
+    open_question = 0;
+    say(kStacks);
+    call(behind[static_cast<std::size_t>(signal)], signal, info, context);
+    say(kEndOfStacks);
+  }
   call(python_s[static_cast<std::size_t>(signal)], signal, info, context);
+  if (question_bell >= 0) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t rung = write(question_bell, &one, sizeof one);
+  }
   errno = error_number;
 }
 
@@ -185,7 +201,8 @@ void leave_forensics(base::UniqueFd fd) {
   PyErr_Clear();
 }
 
-void write_stacks_on(int signal) {
+void write_stacks_on(int signal, bool threads) {
+  several_threads = threads;
   sigaction(signal, nullptr, &python_s[static_cast<std::size_t>(signal)]);
   const PyRef module = faulthandler();
   if (!module) return;
@@ -194,6 +211,21 @@ void write_stacks_on(int signal) {
                                                       forensics_fd, Py_True, Py_False));
   PyErr_Clear();
   if (done) put_over(signal, on_question, 0);
+}
+
+void ring_on_question(int bell) {
+  question_bell = bell;
+}
+
+void answer_question(bool wanted) {
+  if (open_question == 0) return;
+  open_question = 0;
+  const PyRef module = wanted ? faulthandler() : PyRef();
+  if (!module) return;
+  say(kStacks);
+  PyRef::steal(PyObject_CallMethod(module.get(), "dump_traceback", "iO", forensics_fd, Py_True));
+  PyErr_Clear();
+  say(kEndOfStacks);
 }
 
 }  // namespace pyhost::worker

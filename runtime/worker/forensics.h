@@ -26,6 +26,18 @@ void leave_forensics(base::UniqueFd fd);
 // From now on `signal` first writes all Python stacks, even while C code holds the GIL, and then
 // does what it did before. Blocking system calls end with EINTR, not restarted. Requires: as above,
 // after leave_forensics; a handler of Python's own is installed for `signal`.
-void write_stacks_on(int signal);
+//
+// `threads`: calls run in several. A thread that runs Python must not be looked at from another, so
+// the stacks are written at once only if the GIL is at hand, or when the signal comes again without
+// an answer; else by answer_question.
+void write_stacks_on(int signal, bool threads);
+
+// From now on that signal makes the eventfd `bell` readable, too: one that comes just before a
+// thread starts to wait for descriptors does not end its waiting.
+void ring_on_question(int bell);
+
+// Writes the stacks if the signal came and they were not written yet; `wanted` false: never mind.
+// Needs the GIL.
+void answer_question(bool wanted);
 
 }  // namespace pyhost::worker

@@ -2,13 +2,18 @@
 
 #include <process/control.h>
 #include <python/ref.h>
+#include <worker/coroutines.h>
 
 namespace pyhost::worker {
+
+bool raise_if_interrupted();
+
 namespace {
 
 using python::PyRef;
 
 Interruptible* running = nullptr;  // guarded by the GIL, and by being the main thread's
+bool (*look)() = raise_if_interrupted;
 
 }  // namespace
 
@@ -17,7 +22,8 @@ bool raise_if_interrupted() {
   if (running == nullptr || running->raised_) return true;
   if (!wire::WorkerEnd::interrupted(running->call_, running->item_)) return true;
   running->raised_ = true;
-  PyErr_SetString(task_interrupted(), "the host asked this call to stop");
+  if (cancel_awaited()) return true;
+  PyErr_SetString(task_interrupted(), kInterruptMessage);
   return false;
 }
 
@@ -25,7 +31,7 @@ namespace {
 
 // In Python's place for signal handlers: called with (signal, frame).
 PyObject* on_interrupt(PyObject* /*self*/, PyObject* /*arguments*/) {
-  if (!raise_if_interrupted()) return nullptr;
+  if (!look()) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -51,6 +57,10 @@ void listen_for_interrupts() {
                                      function.get()));
   }
   PyErr_Clear();
+}
+
+void on_interrupts(bool (*new_look)()) {
+  look = new_look;
 }
 
 Interruptible::Interruptible(const wire::Incoming& call, std::uint32_t item)

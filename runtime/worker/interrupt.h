@@ -19,9 +19,16 @@ namespace pyhost::worker {
 // task does not swallow it. Needs the GIL.
 PyObject* task_interrupted();
 
+// What TaskInterrupted says.
+inline constexpr const char* kInterruptMessage = "the host asked this call to stop";
+
 // Makes the main thread look for interrupts when the signal comes. Requires: the GIL, the main
 // thread.
 void listen_for_interrupts();
+
+// From now on `look` is called then, in the main thread, with the GIL; it returns false with an
+// exception set, to be raised there. For workers with several calls in flight.
+void on_interrupts(bool (*look)());
 
 // For its life, the item may be interrupted: once, by an exception raised in the main thread.
 // Between items the signal does nothing. Requires: the main thread, the GIL at both ends.

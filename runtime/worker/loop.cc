@@ -28,6 +28,8 @@
 #include <python/marshal.h>
 #include <python/values.h>
 #include <worker/block_owner.h>
+#include <worker/concurrent.h>
+#include <worker/coroutines.h>
 #include <worker/interrupt.h>
 #include <worker/memory_cap.h>
 #include <worker/output.h>
@@ -223,6 +225,7 @@ bool Loop::evaluate(const wire::Envelope& envelope, std::span<const std::byte> i
     result =
         PyRef::steal(PyObject_Call(function.get(), arguments.args.get(), arguments.kwargs.get()));
   }
+  if (result && is_awaitable(result.get())) result = await_result(std::move(result));
   leave_if_forked();
   if (!result) return false;
   crossing = true;
@@ -310,8 +313,10 @@ PyMethodDef table[] = {
 
 }  // namespace
 
-void run_worker(int number, wire::WorkerEnd wire, const Loaded& loaded) {
+void run_worker(int number, wire::WorkerEnd wire, const Loaded& loaded,
+                const process::WorkerSettings& settings) {
   worker_number = number;
+  if (settings.concurrency > 1) run_concurrently(std::move(wire), loaded, settings.concurrency);
   Loop(std::move(wire), loaded).run();
 }
 

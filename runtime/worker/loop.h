@@ -3,6 +3,7 @@
 
 #include <Python.h>
 
+#include <process/control.h>
 #include <wire/worker_end.h>
 #include <worker/functions.h>
 
@@ -11,6 +12,7 @@ namespace pyhost::worker {
 // Announces itself, then takes calls until it is retired. `number`: for current_worker(). Requires:
 // the GIL. Never returns; never finalizes the interpreter, which hangs or crashes with the threads
 // that libraries leave running.
-[[noreturn]] void run_worker(int number, wire::WorkerEnd wire, const Loaded& loaded);
+[[noreturn]] void run_worker(int number, wire::WorkerEnd wire, const Loaded& loaded,
+                             const process::WorkerSettings& settings);
 
 }  // namespace pyhost::worker

@@ -224,7 +224,7 @@ void Zygote::live_as_worker(ControlMessage message) {
     base::write_all(2, line);
     _exit(1);
   }
-  run_worker(number, std::move(identity->wire), loaded_);
+  run_worker(number, std::move(identity->wire), loaded_, identity->settings);
 }
 
 void Zygote::reap() {
