@@ -1,9 +1,9 @@
 """Measures pyhost beside the other ways to run Python functions in several processes, in one run.
 
-Usage: compare.py --build DIR [--runs N] [--json FILE] [--only SCENARIO]
+Usage: compare.py --build DIR [--runs N] [--json FILE] [--only ROW]... [--list]
 
 Each figure is the median of N fresh processes (lowest to highest in brackets), taken in turns so
-that a busy moment of the machine hits every peer alike. Ratios carry further than figures.
+that a busy moment of the machine hits every pool alike. Ratios carry further than figures.
 """
 
 import argparse
@@ -14,100 +14,34 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-PYTHON = "/usr/bin/python3"
-LINES = 1_000_000
-PEERS = ("serial", "mp.Pool", "futures", "joblib", "pyhost")
-
-# Scenario: (title, metric that is compared, whether more is better)
-SCENARIOS = {
-    "latency": ("one call that does nothing, us", "p50_us", False),
-    "single": ("20,000 calls submitted one by one, calls/s", "per_second", True),
-    "map": ("map over 1,000,000 ints, items/s", "per_second", True),
-    "lines": ("1,000,000 JSON lines through a function, lines/s", "per_second", True),
-    "cpp": ("C++ API", None, True),
-}
-SERIAL_LINES = ("import sys, json, work\n"
-                "for line in sys.stdin: print(json.dumps(work.square(json.loads(line))))")
+import measure
+import rows
 
 
-def peers(scenario):
-    """Those that are installed; joblib has no way to submit a call on its own."""
-    probe = subprocess.run([PYTHON, "-c", "import joblib"], capture_output=True)
-    joblib = probe.returncode == 0 and scenario != "single"
-    return [peer for peer in PEERS if peer != "joblib" or joblib]
-
-
-def run(command, **options):
-    result = subprocess.run([str(word) for word in command], stdout=options.pop("stdout", subprocess.PIPE),
-                            text=True, timeout=300, **options)
-    if result.returncode:
-        sys.exit(f"bench: status {result.returncode} from {command}")
-    return result.stdout
-
-
-def measure_peer(build, scenario, peer):
-    if peer == "pyhost":
-        command = [build / "bin/pyhost", "run", HERE / "one.py", "--workers", "2", "--python", PYTHON, "--"]
-    else:
-        command = [PYTHON, HERE / "one.py"]
-    return json.loads(run([*command, scenario, peer]))
-
-
-def measure_lines(build, peer, path):
-    if peer == "pyhost":
-        command = [build / "bin/pyhost", "map", f"{HERE / 'work.py'}:square", "-j", "2", "--python", PYTHON]
-    else:
-        command = [PYTHON, "-c", SERIAL_LINES]
-    with open(path) as lines, tempfile.TemporaryFile() as out:
-        begin = time.perf_counter()
-        run(command, stdin=lines, stdout=out, env={**os.environ, "PYTHONPATH": str(HERE)})
-        seconds = time.perf_counter() - begin
-    return {"per_second": LINES / seconds}
-
-
-def measure_cpp(build):
-    found = {}
-    for program in ("wire_bench", "pool_bench"):
-        if (build / "bin" / program).exists():
-            report = json.loads(run([build / "bin" / program, "--benchmark_format=json"], stderr=subprocess.DEVNULL))
-            for row in report["benchmarks"]:
-                metrics = {"p50_us": "p50_us", "p99_us": "p99_us", "items_per_second": "per_second"}
-                values = {name: row[key] for key, name in metrics.items() if key in row}
-                unit = {"ns": 1e-3, "us": 1, "ms": 1e3}[row["time_unit"]]
-                values.setdefault("mean_us", row["real_time"] * unit)
-                found[f"{program[:-6]} {row['name'].replace('/real_time', '')}"] = values
-    return found
+def has_joblib():
+    return subprocess.run([measure.PYTHON, "-c", "import joblib"], capture_output=True).returncode == 0
 
 
 def machine():
     model = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    version = run([PYTHON, "-V"]).strip()
+    version = measure.run([measure.PYTHON, "-V"]).strip()
     return {"date": time.strftime("%Y-%m-%d"), "cpu": model[0] if model else platform.machine(),
-            "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(), "python": version}
+            "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(), "python": version,
+            "load": round(os.getloadavg()[0], 2)}
 
 
-def collect(build, runs, only):
-    """{scenario: {peer: [metrics of each run]}}"""
-    rows = {}
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as lines:
-        lines.writelines(f"{i}\n" for i in range(LINES))
-        lines.flush()
-        for scenario in [name for name in SCENARIOS if only in (None, name)]:
-            rows[scenario] = {}
-            for _ in range(1 if scenario == "cpp" else runs):
-                if scenario == "cpp":
-                    measured = measure_cpp(build)
-                elif scenario == "lines":
-                    measured = {peer: measure_lines(build, peer, lines.name) for peer in ("serial", "pyhost")}
-                else:
-                    measured = {peer: measure_peer(build, scenario, peer) for peer in peers(scenario)}
-                for peer, metrics in measured.items():
-                    rows[scenario].setdefault(peer, []).append(metrics)
-    return rows
+def collect(build, row, runs, pools):
+    """{pool: [metrics of each run]}"""
+    alone = {"cpp": measure.cpp, "io": measure.io}
+    if row.scenario in alone:
+        return {name: [metrics] for name, metrics in alone[row.scenario](build).items()}
+    measured = {}
+    for _ in range(row.runs or runs):
+        for pool in pools:
+            measured.setdefault(pool, []).append(measure.measure(build, row, pool))
+    return measured
 
 
 def shown(values):
@@ -117,38 +51,64 @@ def shown(values):
     return text if len(values) == 1 else f"{text} ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
 
 
-def ratio(metric, more_is_better, runs, reference):
-    """How many times better than the reference, from the medians."""
-    mine, other = (statistics.median(one[metric] for one in each) for each in (runs, reference))
-    return f"{mine / other if more_is_better else other / mine:,.2f} x"
+def median(runs, metric):
+    values = [run[metric] for run in runs if metric in run]
+    return statistics.median(values) if values else None
 
 
-def print_table(rows):
-    for scenario, measured in rows.items():
-        title, metric, more = SCENARIOS[scenario]
-        reference = measured.get("mp.Pool") or measured.get("serial")
-        name = "mp.Pool" if "mp.Pool" in measured else "serial"
-        print(f"\n{title}" + (f"  (last column: times better than {name})" if metric else ""))
-        for peer, runs in measured.items():
-            cells = [f"{key} {shown([one[key] for one in runs])}" for key in runs[0]]
-            last = ratio(metric, more, runs, reference) if metric else ""
-            print(f"  {peer:24} {'   '.join(cells):62} {last}".rstrip())
+def ratio(row, measured):
+    """How pyhost compares with the best of the other pools, in words; empty: nothing to compare."""
+    others = {pool: median(runs, row.metric) for pool, runs in measured.items() if pool != "pyhost"}
+    others = {pool: value for pool, value in others.items() if value}
+    ours = median(measured.get("pyhost", []), row.metric)
+    if not others or not ours:
+        return ""
+    best = (max if row.more_is_better else min)(others, key=others.get)
+    times = ours / others[best] if row.more_is_better else others[best] / ours
+    return f"pyhost: {times:,.2f} times as good as {best}"
+
+
+def print_row(row, measured):
+    print(f"\n{row.title}")
+    for pool, runs in measured.items():
+        names = dict.fromkeys(name for run in runs for name in run)
+        cells = [f"{name} {shown([run[name] for run in runs if name in run])}" for name in names]
+        print(f"  {pool:24} {'   '.join(cells)}")
+    words = ratio(row, measured)
+    print(f"  -> {words}" if words else "", end="\n" if words else "", flush=True)
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--build", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=int, default=3, help="of each figure; default 3")
+    parser.add_argument("--json", metavar="FILE", help="write every run there, too")
+    parser.add_argument("--only", metavar="ROW", choices=rows.NAMES, action="append", help="may be repeated")
+    parser.add_argument("--list", action="store_true", help="print the names of the rows and end")
+    return parser.parse_args()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--build", type=pathlib.Path, required=True)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--only", choices=SCENARIOS)
-    options = parser.parse_args()
+    options = parse()
+    if options.list:
+        for name in rows.NAMES:
+            print(f"{name:10} " + "; ".join(row.title for row in rows.ROWS if row.name == name))
+        return
     about = machine()
     print(", ".join(str(value) for value in about.values()))
-    rows = collect(options.build.resolve(), options.runs, options.only)
-    print_table(rows)
+    absent = () if has_joblib() else ("joblib",)
+    report = []
+    for row in rows.ROWS:
+        if options.only and row.name not in options.only:
+            continue
+        measured = collect(options.build.resolve(), row, options.runs, [p for p in row.pools if p not in absent])
+        if not measured:
+            continue
+        print_row(row, measured)
+        report.append({"row": row.name, "title": row.title, "metric": row.metric, "runs": measured})
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
+        pathlib.Path(options.json).write_text(json.dumps({"machine": about, "rows": report}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

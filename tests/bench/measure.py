@@ -1,0 +1,99 @@
+"""How one row is measured for one pool: always in a fresh process."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PYTHON = "/usr/bin/python3"
+LINES = 1_000_000
+SERIAL_LINES = ("import sys, json, work\n"
+                "for line in sys.stdin: print(json.dumps(work.square(json.loads(line))))")
+FETCH = ROOT / "scripts/examples/fetch_pages.py"
+
+
+def run(command, **options):
+    result = subprocess.run([str(word) for word in command], stdout=options.pop("stdout", subprocess.PIPE),
+                            text=True, timeout=300, **options)
+    if result.returncode:
+        sys.exit(f"bench: status {result.returncode} from {' '.join(map(str, command))}")
+    return result.stdout
+
+
+def program(build, pool, script, workers):
+    """How a script is started that uses this pool."""
+    if pool == "pyhost":
+        return [build / "bin/pyhost", "run", HERE / script, "--workers", workers, "--python", PYTHON, "--"]
+    return [PYTHON, HERE / script]
+
+
+def scenario(build, row, pool):
+    return json.loads(run([*program(build, pool, "one.py", row.workers), row.scenario, pool, row.workers,
+                           json.dumps(row.parameters)]).splitlines()[-1])
+
+
+def start(build, row, pool):
+    """From the start of a program to its first result, in milliseconds; the best of five."""
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        command = [*program(build, pool, "start.py", row.workers), pool, row.workers, row.parameters["numpy"]]
+        with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as process:
+            line = process.stdout.readline()
+            times.append((time.perf_counter() - begin) * 1e3)
+        if line.strip() != b"1":
+            sys.exit(f"bench: no result from {command}")
+    return {"ms": min(times)}
+
+
+def lines(build, _, pool):
+    if pool == "pyhost":
+        command = [build / "bin/pyhost", "map", f"{HERE / 'work.py'}:square", "-j", "2", "--python", PYTHON]
+    else:
+        command = [PYTHON, "-c", SERIAL_LINES]
+    with tempfile.TemporaryFile("w+") as text, tempfile.TemporaryFile() as out:
+        text.writelines(f"{i}\n" for i in range(LINES))
+        text.flush()
+        text.seek(0)
+        begin = time.perf_counter()
+        run(command, stdin=text, stdout=out, env={**os.environ, "PYTHONPATH": str(HERE)})
+        seconds = time.perf_counter() - begin
+    return {"per_second": LINES / seconds}
+
+
+def cpp(build):
+    """{figure: metrics} of the C++ benchmarks."""
+    found = {}
+    for name in ("wire_bench", "pool_bench"):
+        if not (build / "bin" / name).exists():
+            continue
+        report = json.loads(run([build / "bin" / name, "--benchmark_format=json"], stderr=subprocess.DEVNULL))
+        for figure in report["benchmarks"]:
+            metrics = {"p50_us": "p50_us", "p99_us": "p99_us", "items_per_second": "per_second"}
+            values = {metric: figure[key] for key, metric in metrics.items() if key in figure}
+            unit = {"ns": 1e-3, "us": 1, "ms": 1e3}[figure["time_unit"]]
+            values.setdefault("mean_us", figure["real_time"] * unit)
+            found[f"{name[:-6]} {figure['name'].replace('/real_time', '')}"] = values
+    return found
+
+
+def io(build):
+    """{way: metrics} as the example prints them with --json."""
+    if not FETCH.exists():
+        return {}
+    with contextlib.suppress(json.JSONDecodeError, IndexError):
+        return json.loads(run([build / "bin/pyhost", "run", FETCH, "--workers", "2", "--python", PYTHON, "--",
+                               "--json"]).splitlines()[-1])
+    return {}
+
+
+def measure(build, row, pool):
+    """{metric: value} of one run of one pool."""
+    special = {"start": start, "lines": lines}
+    return special.get(row.scenario, scenario)(build, row, pool)
