@@ -1,6 +1,7 @@
-// cgroup.h: the CPU quota of the control group this process is in.
+// cgroup.h: what the control group this process is in leaves it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -10,5 +11,9 @@ namespace pyhost::base {
 // nullopt when nothing caps it. The arguments are the texts of /proc/self/mountinfo and
 // /proc/self/cgroup; version 1 and 2 hierarchies are both looked at.
 std::optional<int> cgroup_cpus(std::string_view mountinfo, std::string_view cgroup);
+
+// The least number of bytes the group and every group above it may hold; nullopt when nothing caps
+// it. Arguments as above.
+std::optional<std::uint64_t> cgroup_memory(std::string_view mountinfo, std::string_view cgroup);
 
 }  // namespace pyhost::base

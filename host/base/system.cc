@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -159,6 +160,16 @@ int usable_cpus() {
   if (!mounts.ok() || !groups.ok()) return cpus;
   const std::optional<int> cap = cgroup_cpus(*mounts, *groups);
   return std::max(1, cap ? std::min(cpus, *cap) : cpus);
+}
+
+std::uint64_t usable_memory() {
+  struct sysinfo info {};
+  std::uint64_t bytes = std::uint64_t{4} << 30;  // where nobody says, a small machine
+  if (sysinfo(&info) == 0) bytes = std::uint64_t{info.totalram} * info.mem_unit;
+  const auto mounts = read_file("/proc/self/mountinfo");
+  const auto groups = read_file("/proc/self/cgroup");
+  if (!mounts.ok() || !groups.ok()) return bytes;
+  return std::min(bytes, cgroup_memory(*mounts, *groups).value_or(bytes));
 }
 
 }  // namespace pyhost::base

@@ -45,6 +45,9 @@ Result<Pipe> pipe();  // CLOEXEC, blocking
 // CPUs this process may use: the affinity mask, capped by the cgroup's CPU quota; at least 1.
 int usable_cpus();
 
+// Bytes this process and its workers may hold together: the machine's memory, capped by the cgroup.
+std::uint64_t usable_memory();
+
 // Memory of a process that is its own: resident, not shared with others through files or memfds. 0
 // when it is gone.
 std::uint64_t private_bytes(pid_t pid);

@@ -2,7 +2,6 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/sysinfo.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
@@ -41,12 +40,6 @@ CallOptions bounded(CallOptions limits) {
 // A killed worker is gone within milliseconds; this bounds the wait for one the kernel cannot end.
 constexpr base::Duration kKillPatience = std::chrono::seconds(5);
 
-std::uint64_t default_budget() {
-  struct sysinfo info {};
-  if (sysinfo(&info) != 0) return std::uint64_t{1} << 30;
-  return std::uint64_t{info.totalram} * info.mem_unit / 4;
-}
-
 }  // namespace
 
 void Event::set() {
@@ -69,12 +62,16 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   s.per_worker = options.zygote_per_worker;
   s.options = std::move(options);
   s.options.limits = bounded(s.options.limits);
+  if (s.options.threads <= 0) {
+    s.options.threads = std::max(1, base::usable_cpus() / s.worker_count);
+  }
+  s.options.load.threads = s.options.threads;
   s.options.startup_limit = std::min(s.options.startup_limit, kLongestTime);
   s.options.idle_time = std::clamp(s.options.idle_time, base::Duration::zero(), kLongestTime);
   if (s.options.max_worker_age.value_or(base::Duration()) > kLongestTime) {
     s.options.max_worker_age.reset();
   }
-  if (s.options.max_shared_bytes == 0) s.options.max_shared_bytes = default_budget();
+  if (s.options.max_shared_bytes == 0) s.options.max_shared_bytes = base::usable_memory() / 4;
   s.fork_generation = base::fork_generation();
   s.epoll = base::HostFd(base::UniqueFd(epoll_create1(EPOLL_CLOEXEC)));
   s.doorbell = base::HostFd(base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));

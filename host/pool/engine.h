@@ -127,7 +127,7 @@ struct Options {
   process::LoadPlan load;
   bool zygote_per_worker = false;  // start method `spawn`
   std::uint64_t max_shared_bytes =
-      0;  // pages in calls under way; 0: a quarter of the machine's memory
+      0;  // pages in calls under way; 0: a quarter of base::usable_memory()
   base::Duration startup_limit = std::chrono::seconds(60);  // for a zygote to say `ready`
   base::Duration retire_grace = std::chrono::seconds(2);    // for exit functions of a worker
   // Whole lines a worker printed. Called on the draining thread, one call at a time.

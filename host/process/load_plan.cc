@@ -16,6 +16,7 @@ std::string to_json(const LoadPlan& plan) {
   put("preload", plan.preload);
   put("sys_path", plan.sys_path);
   put("argv", plan.argv);
+  if (plan.threads > 0) json["threads"] = plan.threads;
   put("packages", plan.packages);
   put("core", plan.core);
   // A file name that is not UTF-8 arrives with replacement characters; the error of the import

@@ -16,6 +16,7 @@
 #include <python/marshal.h>
 #include <python/text.h>
 #include <worker/packages.h>
+#include <worker/thread_cap.h>
 
 namespace pyhost::worker {
 namespace {
@@ -95,6 +96,10 @@ class Plan {
       return "";
     }
     return std::string(PyBytes_AS_STRING(bytes.get()), PyBytes_GET_SIZE(bytes.get()));
+  }
+  int number(const char* key) const {
+    PyObject* value = PyDict_GetItemString(object_.get(), key);
+    return value != nullptr && PyLong_Check(value) ? static_cast<int>(PyLong_AsLong(value)) : 0;
   }
 
  private:
@@ -181,6 +186,7 @@ bool Loader::fail_with_exception(const std::string& context) {
 }
 
 bool Loader::prepare() {
+  cap_threads_of_imports(plan_.number("threads"));
   if (PyObject* path = plan_.list("sys_path")) PySys_SetObject("path", path);
   set_first_path();
   PyRef argv = PyRef::borrow(plan_.list("argv"));

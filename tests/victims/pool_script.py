@@ -115,3 +115,58 @@ def scribble(offset, size):
     for fields in shared:
         ctypes.memset(int(fields[0].split("-")[0], 16) + offset, 0xFF, size)
     never_return()
+
+
+def record_pid(path):
+    return record(path, os.getpid())
+
+
+def wait_for_file(path):
+    deadline = time.monotonic() + 20
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody made " + path)
+        time.sleep(0.001)
+    return path
+
+
+def note_at_exit(path):
+    import atexit
+
+    atexit.register(lambda: open(path, "w").close())
+    return 0
+
+
+kept = []
+
+
+def keep(size):
+    kept.append(b"x" * size)
+    return os.getpid()
+
+
+def pass_through(size):
+    return len(b"x" * size)
+
+
+prepared = False
+
+
+def prepare():
+    global prepared
+    prepared = True
+
+
+def is_prepared():
+    return prepared
+
+
+def refuse_to_prepare():
+    raise ValueError("no database")
+
+
+def fail_once():
+    path = os.environ["PYHOST_TEST_FAIL_ONCE"]
+    if not os.path.exists(path):
+        open(path, "w").close()
+        raise ValueError("not yet")

@@ -241,5 +241,43 @@ TEST_F(Groups, OfVersionOneCapToo) {
   EXPECT_EQ(cgroup_cpus(version1(), "3:cpu,cpuacct:/a\n"), std::nullopt);
 }
 
+TEST_F(Groups, CapMemoryByTheirTightestLimit) {
+  put("a/memory.max", "4000000000\n");
+  put("a/b/memory.max", "max\n");
+  EXPECT_EQ(cgroup_memory(version2(), "0::/a/b\n"), 4'000'000'000u);
+
+  put("a/b/memory.high", "1000000000\n");
+  EXPECT_EQ(cgroup_memory(version2(), "0::/a/b\n"), 1'000'000'000u);
+}
+
+TEST_F(Groups, WithoutALimitCapNoMemory) {
+  put("a/memory.max", "max\n");
+
+  EXPECT_EQ(cgroup_memory(version2(), "0::/a\n"), std::nullopt);
+  EXPECT_EQ(cgroup_memory("", ""), std::nullopt);
+  EXPECT_GT(usable_memory(), 0u);
+}
+
+TEST_F(Groups, OfVersionOneCapMemoryToo) {
+  const std::string mounted = "31 1 0:27 / " + root_.string() + " rw - cgroup cgroup rw,memory\n" +
+                              "32 1 0:28 / /none rw - cgroup cgroup rw,cpu\n";
+  put("limit/memory.limit_in_bytes", "500000000\n");
+  EXPECT_EQ(cgroup_memory(mounted, "4:memory:/limit\n3:cpu,cpuacct:/other\n"), 500'000'000u);
+
+  put("limit/memory.limit_in_bytes", "9223372036854771712\n");
+  EXPECT_EQ(cgroup_memory(mounted, "4:memory:/limit\n"), std::nullopt);
+}
+
+TEST(PrivateBytes, CountWhatAProcessHoldsForItself) {
+  const std::uint64_t before = private_bytes(getpid());
+  std::vector<char> own(64 << 20, 'x');
+
+  const std::uint64_t after = private_bytes(getpid());
+
+  EXPECT_GT(before, 0u);
+  EXPECT_GE(after, before + own.size() - (1 << 20));
+  EXPECT_EQ(private_bytes(-1), 0u);
+}
+
 }  // namespace
 }  // namespace pyhost::base
