@@ -52,9 +52,9 @@ struct ControlHeader {
 };
 
 // Descriptors that travel with fork and become, in this order. kForensicsFd is a memfd for what is
-// written in the moment of a crash, or when a worker is asked where it is: Python stacks. The text is
-// appended; the host may empty the file at any time. `runtime/worker/forensics.h` says how it reads;
-// an answer to a question is complete when its line `pyhost: end of stacks` is there.
+// written in the moment of a crash, or when a worker is asked where it is: Python stacks. The text
+// is appended; the host may empty the file at any time. `runtime/worker/forensics.h` says how it
+// reads; an answer to a question is complete when its line `pyhost: end of stacks` is there.
 enum ForkFd {
   kHostRegionFd,
   kWorkerRegionFd,

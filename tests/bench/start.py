@@ -6,8 +6,7 @@ Usage: [pyhost run] start.py POOL WORKERS NUMPY(0|1)
 import sys
 
 if sys.argv[3] == "1":
-    import numpy
-    del numpy
+    __import__("numpy")
 
 
 def answer(x):

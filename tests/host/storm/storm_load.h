@@ -161,10 +161,14 @@ class Round {
     std::map<int, int> ran;
     std::ifstream lines(log_);
     for (int number = 0; lines >> number;) ++ran[number];
-    std::map<int, int> most;
-    for (const Call& call : calls_) most[call.number] = call.runs;
+    std::map<int, const Call*> known;
+    for (const Call& call : calls_) known[call.number] = &call;
     for (const auto& [number, times] : ran) {
-      EXPECT_LE(times, most.contains(number) ? most[number] : 1) << "call " << number;
+      const auto call = known.find(number);
+      const bool mapped = call == known.end();
+      EXPECT_LE(times, mapped ? 1 : call->second->runs)
+          << (mapped ? "an item of a map" : call->second->kind) << " " << number << " ran too often"
+          << (mapped || !call->second->cancelled ? "" : ", and was cancelled");
     }
     for (const int number : succeeded_) EXPECT_GE(ran[number], 1) << "call " << number;
   }

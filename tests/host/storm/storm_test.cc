@@ -135,6 +135,11 @@ TEST(Storm, SettlesEveryCallOnceAndLeavesNothing) {
     {
       const TempFolder folder;
       const PoolOptions options = some_pool(random);
+      SCOPED_TRACE("workers " + std::to_string(options.workers.min) + " to " +
+                   std::to_string(options.workers.max) + ", concurrency " +
+                   std::to_string(options.concurrency) + ", recycled after " +
+                   std::to_string(options.max_tasks_per_worker) + ", memory " +
+                   std::to_string(options.memory) + ", initializer `" + options.initializer + "`");
       Pool pool = start_pool(options);
       for (unsigned i = first; i < std::min(first + kRoundsPerPool, rounds); ++i) {
         SCOPED_TRACE("round " + std::to_string(i));
