@@ -163,6 +163,9 @@ void Engine::State::lose_in_flight(Worker& worker) {
       behind_claim = false;
       claimed = std::min(claim.items, flight.posted.end);
     }
+    // With several calls in flight the batch claimed last may be done, and gone, before earlier
+    // ones.
+    if (flight.started_ns != 0) claimed = flight.posted.end;
     for (std::uint32_t item = 0; item < claimed; ++item) {
       if (flight.done(item)) continue;
       --flight.outstanding;
