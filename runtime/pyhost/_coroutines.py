@@ -6,6 +6,7 @@ The worker's native half calls this: `run` where calls run one by one, `serve` w
 import asyncio
 import inspect
 import selectors
+import sys
 import traceback
 
 loop = None  # the worker's
@@ -67,11 +68,40 @@ def cancel(task):
     return True
 
 
-def stack(task):
-    """Where a task waits, as lines of text."""
-    frames = [(frame, frame.f_lineno) for frame in task.get_stack()]
-    return "".join(f'  File "{at.filename}", line {at.lineno} in {at.name}\n'
-                   for at in reversed(traceback.StackSummary.extract(frames, lookup_lines=False)))
+def _lines(frames):
+    """As faulthandler writes them. `frames`: pairs of a frame and its line, outermost first."""
+    return "".join(f'  File "{frame.f_code.co_filename}", line {line} in {frame.f_code.co_name}\n'
+                   for frame, line in reversed(frames))
+
+
+def _waits_in(task):
+    """The frames in which a task waits, of the coroutines it awaits, too."""
+    frames = []
+    at = task.get_coro()
+    while at is not None:
+        frame = getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)
+        if frame is not None:
+            frames.append((frame, frame.f_lineno))
+        at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
+    return frames
+
+
+def stacks(threads, tasks):
+    """Where calls are: those in threads, by the numbers of these, and those that are tasks."""
+    frames = sys._current_frames()
+    text = ""
+    for ident in threads:
+        # Without the three frames in which `threading` starts a thread.
+        stack = list(traceback.walk_stack(frames[ident]))[::-1][3:] if ident in frames else []
+        text += f"Thread 0x{ident:016x} (most recent call first):\n{_lines(stack)}\n"
+    for task in tasks:
+        text += f"Coroutine (most recent call first):\n{_lines(_waits_in(task))}\n"
+    return text
+
+
+def waiting():
+    """The tasks that `run` waits for."""
+    return [] if _root is None else [_root]
 
 
 class _Selector(selectors.DefaultSelector):

@@ -21,6 +21,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,7 @@ class Concurrent {
   void serve_thread();
   bool is_over() const { return intake_.is_over(); }
   bool on_signal();
+  std::string where(bool all);
 
  private:
   bool start_calls();
@@ -152,6 +154,7 @@ void Concurrent::run() {
     flush_streams();
     _exit(1);
   }
+  defer_questions(true);
   ring_on_question(waiter_.bell());
   on_interrupts([] { return self->on_signal(); });
   outbox_.send({.kind = wire::Kind::ready});
@@ -394,6 +397,23 @@ void Concurrent::reply(Call& call, const PyRef& result, bool crossing) {
   intake_.end(call);
 }
 
+// The stacks of calls: all of them, or those in threads that were asked to stop.
+std::string Concurrent::where(bool all) {
+  const PyRef threads = PyRef::steal(PyList_New(0));
+  const PyRef tasks = PyRef::steal(PyList_New(0));
+  for (Call& call : intake_.calls()) {
+    if (!threads || !tasks || !(all || call.interrupted)) continue;
+    if (call.place == Place::thread) {
+      const PyRef number = PyRef::steal(PyLong_FromUnsignedLong(call.thread));
+      if (number) PyList_Append(threads.get(), number.get());
+    } else if (call.place == Place::coroutine && all) {
+      PyList_Append(tasks.get(), call.task.get());
+    }
+  }
+  PyErr_Clear();
+  return threads && tasks ? stacks_of(threads.get(), tasks.get()) : "";
+}
+
 // In Python's place for signal handlers. False with an exception set, to be raised where the main
 // thread is.
 bool Concurrent::on_signal() {
@@ -411,7 +431,7 @@ bool Concurrent::on_signal() {
     }
   }
   // Where a coroutine waited is in the traceback it is cancelled with.
-  answer_question(threads || !any);
+  if (take_question() && (threads || !any)) answer_question(where(!any));
   bool raise = false;
   for (const PyRef& task : tasks) {
     const PyRef cancelled =

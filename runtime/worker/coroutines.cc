@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include <python/text.h>
+#include <worker/forensics.h>
+
 namespace pyhost::worker {
 namespace {
 
@@ -19,13 +22,33 @@ PyObject* coroutines_module() {
 PyRef await_result(PyRef awaitable) {
   PyObject* coroutines = coroutines_module();
   if (coroutines == nullptr) return {};
+  defer_questions(true);
   const PyRef task = PyRef::steal(PyObject_CallMethod(coroutines, "run", "O", awaitable.get()));
+  defer_questions(false);
   awaitable = {};
   return task ? outcome_of(task.get()) : PyRef();
 }
 
 PyRef outcome_of(PyObject* task) {
   return PyRef::steal(PyObject_CallMethod(task, "result", nullptr));
+}
+
+std::string stacks_of(PyObject* threads, PyObject* tasks) {
+  PyObject* coroutines = coroutines_module();
+  const PyRef text =
+      coroutines != nullptr
+          ? PyRef::steal(PyObject_CallMethod(coroutines, "stacks", "OO", threads, tasks))
+          : PyRef();
+  PyErr_Clear();
+  return text && PyUnicode_Check(text.get()) ? python::utf8_of(text.get()) : "";
+}
+
+std::string awaited_stack() {
+  if (module == nullptr) return "";
+  const PyRef none = PyRef::steal(PyList_New(0));
+  const PyRef tasks = PyRef::steal(PyObject_CallMethod(module, "waiting", nullptr));
+  PyErr_Clear();
+  return none && tasks ? stacks_of(none.get(), tasks.get()) : "";
 }
 
 bool cancel_awaited() {

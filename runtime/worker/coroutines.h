@@ -3,6 +3,8 @@
 
 #include <Python.h>
 
+#include <string>
+
 #include <python/ref.h>
 
 namespace pyhost::worker {
@@ -23,6 +25,13 @@ python::PyRef await_result(python::PyRef awaitable);
 
 // The outcome of a task of asyncio that is done, as a function's would be.
 python::PyRef outcome_of(PyObject* task);
+
+// Where calls are, as faulthandler writes it: `threads` and `tasks` are lists of ints and of tasks.
+// "" when that does not work.
+std::string stacks_of(PyObject* threads, PyObject* tasks);
+
+// Where what `await_result` waits for is.
+std::string awaited_stack();
 
 // If `await_result` waits for something: cancels that, and true. False: nothing waits, so an
 // exception can be raised.

@@ -35,7 +35,8 @@ std::array<struct sigaction, kSignals> python_s = {};  // Python's own, called a
 
 constexpr std::string_view kStacks = "pyhost: stacks\n";
 constexpr std::string_view kEndOfStacks = "pyhost: end of stacks\n";
-bool several_threads = false;
+volatile std::sig_atomic_t deferring = 0;
+volatile std::sig_atomic_t answering = 0;  // this answer is for what comes meanwhile, too
 int question_bell = -1;
 volatile std::sig_atomic_t open_question = 0;  // a signal came that is not answered yet
 
@@ -148,13 +149,15 @@ void on_fatal_signal(int signal, siginfo_t* info, void* context) {
 
 void on_question(int signal, siginfo_t* info, void* context) {
   const int error_number = errno;
-  if (several_threads && open_question == 0 && PyGILState_Check() == 0) {
+  if (deferring != 0 && open_question == 0 && PyGILState_Check() == 0) {
     open_question = 1;
-  } else {
+  } else if (answering == 0) {
+    answering = 1;
     open_question = 0;
     say(kStacks);
     call(behind[static_cast<std::size_t>(signal)], signal, info, context);
     say(kEndOfStacks);
+    answering = 0;
   }
   call(python_s[static_cast<std::size_t>(signal)], signal, info, context);
   if (question_bell >= 0) {
@@ -201,8 +204,7 @@ void leave_forensics(base::UniqueFd fd) {
   PyErr_Clear();
 }
 
-void write_stacks_on(int signal, bool threads) {
-  several_threads = threads;
+void write_stacks_on(int signal) {
   sigaction(signal, nullptr, &python_s[static_cast<std::size_t>(signal)]);
   const PyRef module = faulthandler();
   if (!module) return;
@@ -217,15 +219,22 @@ void ring_on_question(int bell) {
   question_bell = bell;
 }
 
-void answer_question(bool wanted) {
-  if (open_question == 0) return;
+void defer_questions(bool defer) {
+  deferring = defer;
+}
+
+bool take_question() {
+  const bool was_open = open_question != 0;
   open_question = 0;
-  const PyRef module = wanted ? faulthandler() : PyRef();
-  if (!module) return;
+  return was_open;
+}
+
+void answer_question(std::string_view text) {
+  answering = 1;
   say(kStacks);
-  PyRef::steal(PyObject_CallMethod(module.get(), "dump_traceback", "iO", forensics_fd, Py_True));
-  PyErr_Clear();
+  say(text);
   say(kEndOfStacks);
+  answering = 0;
 }
 
 }  // namespace pyhost::worker

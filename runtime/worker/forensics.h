@@ -14,6 +14,8 @@
 
 #include <Python.h>
 
+#include <string_view>
+
 #include <base/fd.h>
 
 namespace pyhost::worker {
@@ -27,17 +29,21 @@ void leave_forensics(base::UniqueFd fd);
 // does what it did before. Blocking system calls end with EINTR, not restarted. Requires: as above,
 // after leave_forensics; a handler of Python's own is installed for `signal`.
 //
-// `threads`: calls run in several. A thread that runs Python must not be looked at from another, so
-// the stacks are written at once only if the GIL is at hand, or when the signal comes again without
-// an answer; else by answer_question.
-void write_stacks_on(int signal, bool threads);
+// When questions are deferred the stacks are written by answer_question, unless the thread that
+// gets the signal runs Python itself, or the signal comes again and there was no answer yet.
+void write_stacks_on(int signal);
+
+// For workers with calls in threads, which must not be looked at while they run, or in coroutines,
+// of which faulthandler does not know.
+void defer_questions(bool defer);
 
 // From now on that signal makes the eventfd `bell` readable, too: one that comes just before a
 // thread starts to wait for descriptors does not end its waiting.
 void ring_on_question(int bell);
 
-// Writes the stacks if the signal came and they were not written yet; `wanted` false: never mind.
-// Needs the GIL.
-void answer_question(bool wanted);
+// Whether the signal came and its answer was deferred; from here on the answer is the caller's.
+bool take_question();
+// Answers with `text`, which is Python stacks.
+void answer_question(std::string_view text);
 
 }  // namespace pyhost::worker

@@ -60,10 +60,10 @@ void set_streams(UniqueFd out, UniqueFd err) {
 }
 
 // How the worker answers when it crashes, and when the host interrupts it.
-void listen(UniqueFd forensics, bool threads) {
+void listen(UniqueFd forensics) {
   leave_forensics(std::move(forensics));
   listen_for_interrupts();
-  write_stacks_on(process::interrupt_signal(), threads);
+  write_stacks_on(process::interrupt_signal());
 }
 
 // Forked copies would all draw the same numbers. `random` reseeds itself when it is forked; what
@@ -117,7 +117,7 @@ Result<Identity> take_identity(int number, process::ControlMessage& message, boo
   reset_signals();
   set_streams(std::move(message.fds[process::kStdoutFd]),
               std::move(message.fds[process::kStderrFd]));
-  listen(std::move(message.fds[process::kForensicsFd]), settings.concurrency > 1);
+  listen(std::move(message.fds[process::kForensicsFd]));
   reseed();
   disown_multiprocessing(number);
   if (snapshot) {

@@ -3,6 +3,7 @@
 #include <process/control.h>
 #include <python/ref.h>
 #include <worker/coroutines.h>
+#include <worker/forensics.h>
 
 namespace pyhost::worker {
 
@@ -19,6 +20,7 @@ bool (*look)() = raise_if_interrupted;
 
 // False with the exception set, if the item that runs is to stop.
 bool raise_if_interrupted() {
+  if (take_question()) answer_question(awaited_stack());
   if (running == nullptr || running->raised_) return true;
   if (!wire::WorkerEnd::interrupted(running->call_, running->item_)) return true;
   running->raised_ = true;

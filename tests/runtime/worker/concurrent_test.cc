@@ -29,6 +29,10 @@ async def wait_forever(_):
     loop = asyncio.get_running_loop()
     loop.call_soon(report, b"running")  # when this coroutine waits
     await loop.create_future()
+async def deep_coroutine(x): return await wait_forever(x)
+def c_loop(_):
+    report(b"running")
+    return sum(range(10 ** 13))
 async def spin(_):
     report(b"running")
     while True: pass
@@ -261,6 +265,39 @@ TEST_P(Concurrent, ForgetsAnInterruptThatCameTooLateForItsCall) {
     for (int i = 0; i < 4; ++i) EXPECT_EQ(outcome(worker).payload, "9");
     worker.wire.finish(next);
   }
+}
+
+TEST_P(Concurrent, SaysWhereItsCallsAreWhenItIsAsked) {
+  for (const std::uint32_t concurrency : {1U, 4U}) {
+    WorkerProcess worker = start(concurrency);
+    (void)post(worker, define(worker, "deep_coroutine"), {"0"});
+    EXPECT_EQ(read_some(worker.out), "running");
+    if (concurrency > 1) {
+      (void)post(worker, define(worker, "wait_for_gate"), {"0"});
+      EXPECT_EQ(read_some(worker.out), "running");
+    }
+
+    kill(worker.pid, process::interrupt_signal());
+    const std::string text = forensics(worker, "pyhost: end of stacks\n");
+
+    EXPECT_TRUE(text.starts_with("pyhost: stacks\n")) << text;
+    EXPECT_NE(text.find(" in wait_forever\n"), std::string::npos) << text;
+    EXPECT_NE(text.find(" in deep_coroutine\n"), std::string::npos) << text;
+    EXPECT_EQ(text.find(" in wait_for_gate\n") != std::string::npos, concurrency > 1) << text;
+    EXPECT_EQ(text.find("_bootstrap"), std::string::npos) << text;
+  }
+}
+
+TEST_P(Concurrent, AnswersTheSecondQuestionEvenWhenAThreadHoldsTheGil) {
+  WorkerProcess worker = start(4);
+  (void)post(worker, define(worker, "c_loop"), {"0"});
+  EXPECT_EQ(read_some(worker.out), "running");
+
+  for (int i = 0; i < 2; ++i) kill(worker.pid, process::interrupt_signal());
+
+  const std::string text = forensics(worker, "pyhost: end of stacks\n");
+  EXPECT_NE(text.find(" in c_loop\n"), std::string::npos) << text;
+  kill(worker.pid, SIGKILL);
 }
 
 TEST_P(Concurrent, GivesEveryCallItsOwnContextVariables) {

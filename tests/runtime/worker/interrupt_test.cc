@@ -89,20 +89,6 @@ INSTANTIATE_TEST_SUITE_P(Images, Interrupt,
                            return std::string(process::image_name(image.param));
                          });
 
-// Waits until the forensics of a worker contain `text`; returns them all.
-std::string forensics(const WorkerProcess& worker, const std::string& text) {
-  const base::Deadline deadline = base::Deadline::in(kLimit);
-  std::string all;
-  while (all.find(text) == std::string::npos && !deadline.passed()) {
-    all.resize(std::size_t{64} * 1024);
-    const ssize_t got = pread(worker.forensics.get(), all.data(), all.size(), 0);
-    all.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
-    usleep(1000);  // a poll of a file has no event to wait for
-  }
-  EXPECT_NE(all.find(text), std::string::npos) << all;
-  return all;
-}
-
 TEST_P(Interrupt, RaisesInALoopOfPythonAndLeavesTheWorkerUsable) {
   WorkerProcess worker = zygote_.start_worker();
 
