@@ -13,6 +13,7 @@
 #include <worker/interrupt.h>
 #include <worker/memory_cap.h>
 #include <worker/output.h>
+#include <worker/thread_cap.h>
 
 namespace pyhost::worker {
 namespace {
@@ -119,6 +120,7 @@ Result<Identity> take_identity(int number, process::ControlMessage& message, boo
               std::move(message.fds[process::kStderrFd]));
   listen(std::move(message.fds[process::kForensicsFd]));
   reseed();
+  cap_threads_of_loaded(static_cast<int>(settings.threads));
   disown_multiprocessing(number);
   if (snapshot) {
     // The driver's exit functions are about the driver. Those of a script the zygote loaded are

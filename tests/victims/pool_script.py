@@ -170,3 +170,9 @@ def fail_once():
     if not os.path.exists(path):
         open(path, "w").close()
         raise ValueError("not yet")
+
+
+def announce_and_wait(path):
+    open(path, "w").close()
+    never_return()
+

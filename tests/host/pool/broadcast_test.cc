@@ -82,7 +82,8 @@ TEST(Broadcast, IsCancelledForAWorkerThatEndsBefore) {
   const TempFolder folder;
   Pool pool = start_pool({.workers = 1});
   const int worker = pool.call<int>("pid");
-  auto blocker = pool.submit<std::string>("wait_for_file", folder.file("never"));
+  auto blocker = pool.submit<int>("announce_and_wait", folder.file("started"));
+  ASSERT_TRUE(eventually([&] { return std::ifstream(folder.file("started")).good(); }));
   const auto futures = pool.broadcast<int>("pid");
   ASSERT_EQ(futures.size(), 1u);
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <fstream>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "pool_fixture.h"
@@ -146,6 +147,29 @@ TEST(Initializer, ThatFailsOnceIsTriedInAnotherWorker) {
 
   EXPECT_EQ(pool.call<int>("square", 4), 16);
   EXPECT_EQ(pool.stats().crashes, 0u);
+}
+
+using Threads = std::tuple<int, int, std::string>;
+
+TEST(Threads, OfNumericalLibrariesAreCappedPerWorker) {
+  Pool pool = start_pool({.script = kVictims + "uses_openmp.py", .threads_per_worker = 3});
+
+  EXPECT_EQ(pool.call<Threads>("threads"), Threads(3, 3, "3"));
+}
+
+TEST(Threads, ShareTheCpusUnlessToldOtherwise) {
+  Pool pool = start_pool({.script = kVictims + "uses_openmp.py", .workers = {1, 64}});
+
+  EXPECT_EQ(pool.call<Threads>("threads"), Threads(1, 1, "1"));
+}
+
+TEST(Threads, AreTheUsersToSetInTheEnvironment) {
+  setenv("OMP_NUM_THREADS", "5", 1);
+  Pool pool = start_pool({.script = kVictims + "uses_openmp.py", .threads_per_worker = 3});
+  const auto threads = pool.call<Threads>("threads");
+  unsetenv("OMP_NUM_THREADS");
+
+  EXPECT_EQ(threads, Threads(5, 64, ""));  // 64: what the script asked for stands as well
 }
 
 }  // namespace
