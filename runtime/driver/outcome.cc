@@ -52,6 +52,27 @@ PyRef errors_function(const char* name) {
   return module ? PyRef::steal(PyObject_GetAttrString(module.get(), name)) : PyRef();
 }
 
+// What a worker wrote may be any bytes.
+PyRef text_of(std::string_view text) {
+  return PyRef::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
+}
+
+// The arguments of pyhost.errors.HostFailure.
+PyRef details_of(const Error& error) {
+  PyRef texts[] = {text_of(error.message), text_of(error.stderr_tail), text_of(error.stack),
+                   text_of(error.likely_cause), text_of(error.call)};
+  for (const PyRef& text : texts) {
+    if (!text) return {};
+  }
+  return PyRef::steal(Py_BuildValue(
+      "{s:O,s:i,s:i,s:i,s:O,s:O,s:O,s:O,s:d,s:K,s:i}", "message", texts[0].get(), "worker",
+      error.worker, "signal", error.signal, "exit_code", error.exit_code, "stderr_tail",
+      texts[1].get(), "stack", texts[2].get(), "likely_cause", texts[3].get(), "call",
+      texts[4].get(), "seconds", error.seconds, "peak_memory",
+      static_cast<unsigned long long>(error.peak_memory), "attempts", error.attempts));
+}
+
 // ErrorPayload (host/wire/layout.md) to an exception.
 PyRef rebuild(const std::string& payload) {
   std::uint64_t json_bytes = 0;
@@ -108,15 +129,13 @@ void raise_futures_error(const char* name) {
 
 PyRef exception_of(const Error& error) {
   const PyRef function = errors_function("from_failure");
+  const PyRef details = function ? details_of(error) : PyRef();
+  const PyRef kind = details ? text_of(kind_name(error.code)) : PyRef();
+  const PyRef traceback = kind ? text_of(error.traceback) : PyRef();
   PyRef exception;
-  if (function) {
-    const std::string_view kind = kind_name(error.code);
-    exception = PyRef::steal(PyObject_CallFunction(
-        function.get(), "s#s#iiis#s#", kind.data(), static_cast<Py_ssize_t>(kind.size()),
-        error.message.data(), static_cast<Py_ssize_t>(error.message.size()), error.worker,
-        error.signal, error.exit_code, error.stderr_tail.data(),
-        static_cast<Py_ssize_t>(error.stderr_tail.size()), error.traceback.data(),
-        static_cast<Py_ssize_t>(error.traceback.size())));
+  if (traceback) {
+    exception = PyRef::steal(PyObject_CallFunctionObjArgs(function.get(), kind.get(),
+                                                          traceback.get(), details.get(), nullptr));
   }
   return exception ? std::move(exception) : take_exception();
 }

@@ -11,49 +11,71 @@ TaskInterrupted = core.TaskInterrupted  # a BaseException: raised in a task that
 _futures_timeout = concurrent.futures.TimeoutError  # the built-in one since Python 3.11
 
 
-class _HostFailure(RuntimeError):
-    """A failure that the host describes, not the function.
+class HostFailure(Exception):
+    """What the host knows of a call that failed, beside the message. Its subclasses say how.
 
     worker: number of the worker concerned, -1 when there was none
+    signal: what killed it, such as `signal.SIGKILL`; 0 when no signal did
+    exit_code: its exit status; -1 when it did not exit by itself
+    stderr_tail: the last lines it wrote to stderr
+    stack: the Python stacks of its threads when it died or was stopped, as far as they are known
+    likely_cause: of its death, in words; may be empty
+    call: the function, with its arguments where they are text
+    seconds: how long the call had run
+    peak_memory: the most bytes the worker ever held; 0: not known
+    attempts: how often the call was run
     """
 
-    worker = -1
+    def __init__(self, message: str = "", worker: int = -1, signal: int = 0, exit_code: int = -1,
+                 stderr_tail: str = "", stack: str = "", likely_cause: str = "", call: str = "", seconds: float = 0.0,
+                 peak_memory: int = 0, attempts: int = 1):
+        super().__init__(message)
+        self.worker = worker
+        self.signal = signal
+        self.exit_code = exit_code
+        self.stderr_tail = stderr_tail
+        self.stack = stack
+        self.likely_cause = likely_cause
+        self.call = call
+        self.seconds = seconds
+        self.peak_memory = peak_memory
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        message = str(self.args[0]) if self.args else ""
+        return f"{message}\n  {self.likely_cause}" if self.likely_cause else message
 
 
-class StartupError(_HostFailure):
-    """The interpreter or what it loads first cannot start. Names all that was tried."""
+class StartupError(HostFailure, RuntimeError):
+    """The interpreter, what it loads first or the initializer failed. Names all that was tried."""
 
 
-class Backpressure(_HostFailure):
+class Backpressure(HostFailure, RuntimeError):
     """The pool's budget of shared memory is spent. Wait for results, or raise it."""
 
 
-class ProtocolError(_HostFailure):
+class ProtocolError(HostFailure, RuntimeError):
     """A worker broke the protocol and was replaced. A bug: please report it."""
 
 
-class SandboxViolation(_HostFailure):
+class SandboxViolation(HostFailure, RuntimeError):
     """The sandbox refused an act of the task."""
 
 
-class SandboxUnavailable(_HostFailure):
+class SandboxUnavailable(HostFailure, RuntimeError):
     """This machine lacks a sandbox layer that was asked for."""
 
 
-class TaskCpuError(_HostFailure):
-    """The task used more CPU time than it may."""
+class TaskCpuError(HostFailure, RuntimeError):
+    """The task used more CPU time than its `cpu` limit allows."""
 
 
-class TaskMemoryError(MemoryError):
-    """The task used more memory than it may."""
-
-    worker = -1
+class TaskMemoryError(HostFailure, MemoryError):
+    """The task's worker held more memory than its `memory` limit allows."""
 
 
-class TaskTimeout(*dict.fromkeys((_futures_timeout, TimeoutError))):
-    """The task ran longer than it may; its worker was killed, alone."""
-
-    worker = -1
+class TaskTimeout(HostFailure, *dict.fromkeys((_futures_timeout, TimeoutError))):
+    """The task ran longer than its `timeout`; it alone was stopped."""
 
 
 class RemoteError(Exception):
@@ -78,10 +100,14 @@ class RemoteError(Exception):
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
 
 
+class _Unknown(HostFailure, RuntimeError):
+    """A failure without a class of its own: something raised while the pool was set up."""
+
+
 _KINDS = {
-    "timeout": TaskTimeout, "memory": TaskMemoryError, "cpu": TaskCpuError, "marshal": MarshalError,
-    "startup": StartupError, "violation": SandboxViolation, "sandbox_unavailable": SandboxUnavailable,
-    "backpressure": Backpressure, "protocol": ProtocolError, "cancelled": concurrent.futures.CancelledError,
+    "timeout": TaskTimeout, "memory": TaskMemoryError, "cpu": TaskCpuError, "startup": StartupError,
+    "violation": SandboxViolation, "sandbox_unavailable": SandboxUnavailable, "backpressure": Backpressure,
+    "protocol": ProtocolError,
 }
 
 
@@ -114,12 +140,16 @@ def rebuild(description, exception):
     return _with_remote_traceback(exception, description["traceback"])
 
 
-def from_failure(kind, message, worker, signal, exit_code, stderr_tail, traceback):
-    """The exception for a failure that the host described."""
-    if kind == "crashed":
+def from_failure(kind, traceback, details):
+    """The exception for a failure that the host described; `details` as HostFailure takes them."""
+    if kind == "cancelled":
+        return concurrent.futures.CancelledError(details["message"])
+    if kind == "marshal":
+        failure = MarshalError(details["message"])
+    elif kind == "crashed":
         from pyhost._crashed import WorkerCrashed
-        return WorkerCrashed(message, worker, signal, exit_code, stderr_tail)
-    exception = _KINDS.get(kind, _HostFailure)(message)
-    if worker >= 0:
-        exception.worker = worker
-    return _with_remote_traceback(exception, traceback) if traceback else exception
+        failure = WorkerCrashed(**details)
+    else:
+        failure = _KINDS.get(kind, _Unknown)(**details)
+    stack = traceback or details["stack"]
+    return _with_remote_traceback(failure, stack) if stack else failure
