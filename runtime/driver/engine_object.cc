@@ -1,6 +1,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <driver/engine_object.h>
+#include <driver/fleet.h>
 #include <driver/handle.h>
 #include <driver/item.h>
 #include <driver/limits.h>
@@ -85,6 +86,7 @@ PyObject* define(PyObject* self, PyObject* args) {
 bool encode_call(EngineObject* self, PyObject* args, PyObject* kwargs, pool::Batch& batch) {
   PyRef both;
   PyObject* value = args;
+  batch.codec = wire::Codec::pickle;
   batch.style = wire::Style::args;
   if (kwargs != Py_None && PyDict_GET_SIZE(kwargs) != 0) {
     both = PyRef::steal(PyTuple_Pack(2, args, kwargs));
@@ -108,7 +110,6 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
     return nullptr;
   }
   pool::Batch batch;
-  batch.codec = wire::Codec::pickle;
   batch.function = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1]));
   if (PyErr_Occurred() != nullptr || !read_limits(args[4], batch.limits) ||
       !encode_call(self, args[2], args[3], batch)) {
@@ -162,20 +163,28 @@ PyObject* kill(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyObject* stats(PyObject* self, PyObject*) {
-  const std::shared_ptr<pool::Engine> engine = engine_of(self);
-  if (!engine) return nullptr;
-  const pool::Stats now = without_gil([&] { return engine->stats(); });
-  PyRef pids = PyRef::steal(PyList_New(0));
-  for (const pid_t pid : now.pids) {
-    const PyRef number = PyRef::steal(PyLong_FromLong(pid));
-    if (!pids || !number || PyList_Append(pids.get(), number.get()) != 0) return nullptr;
+PyObject* broadcast_call(PyObject* object, PyObject* args) {
+  EngineObject* self = engine_object(object);
+  pool::Batch batch;
+  PyObject *call_args = nullptr, *kwargs = nullptr;
+  if (!PyArg_ParseTuple(args, "IO!O:broadcast", &batch.function, &PyTuple_Type, &call_args,
+                        &kwargs) ||
+      !encode_call(self, call_args, kwargs, batch)) {
+    return nullptr;
   }
-  using ULong = unsigned long long;  // what "K" takes
-  return Py_BuildValue("{s:i,s:i,s:K,s:K,s:K,s:K,s:K,s:K,s:N}", "workers", now.workers, "busy",
-                       now.busy, "queued", ULong{now.queued}, "in_flight", ULong{now.in_flight},
-                       "settled", ULong{now.settled}, "failed", ULong{now.failed}, "crashes",
-                       ULong{now.crashes}, "respawns", ULong{now.respawns}, "pids", pids.release());
+  return broadcast(self->handle, std::move(batch));
+}
+
+PyObject* find_stacks(PyObject* self, PyObject* seconds) {
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  std::optional<base::Duration> timeout;
+  if (!engine || !read_duration(seconds, timeout)) return nullptr;
+  return stacks(*engine, timeout ? base::Deadline::in(*timeout) : base::Deadline::never());
+}
+
+PyObject* find_stats(PyObject* self, PyObject*) {
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  return engine ? stats(*engine) : nullptr;
 }
 
 PyObject* workers(PyObject* self, void*) {
@@ -223,7 +232,11 @@ PyMethodDef kMethods[] = {
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
     {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},
     {"kill", kill, METH_NOARGS, "cancels everything and kills the workers"},
-    {"stats", stats, METH_NOARGS, "what the pool is doing, as a dict"},
+    {"broadcast", broadcast_call, METH_VARARGS,
+     "broadcast(function, args, kwargs) -> results, one per worker"},
+    {"stacks", find_stacks, METH_O,
+     "stacks(timeout) -> a list of (worker, pid, call, seconds, stack)"},
+    {"stats", find_stats, METH_NOARGS, "what the pool is doing, as a dict"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef kProperties[] = {

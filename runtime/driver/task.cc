@@ -160,22 +160,24 @@ PyObject* started(PyObject* self, PyObject*) {
   return PyBool_FromLong(task(self)->started && !task(self)->sink->settled());
 }
 
+// What has not started settles within the engine's `cancel`, or as soon as its worker said that it
+// did not start it. What runs ends later: nobody waits for its grace period here.
 PyObject* cancel(PyObject* object, PyObject* force_object) {
   Task* self = task(object);
   const int force = PyObject_IsTrue(force_object);
   if (force < 0) return nullptr;
-  if (!self->sink->settled()) {
-    const std::shared_ptr<EngineHandle> handle = self->handle;
-    const std::shared_ptr<pool::Engine> engine = handle->engine();
-    if (!engine) return nullptr;
-    const pool::Ticket ticket = self->ticket;
-    const bool revoked = without_gil([&] { return engine->cancel(ticket, 0, force != 0) != 0; });
-    bool timed_out = false;
-    if (revoked && !handle->wait(self->sink->event(), base::Deadline::never(), timed_out)) {
-      return nullptr;
-    }
-    if (!revoked) self->started = true;
+  if (self->sink->settled()) return PyBool_FromLong(was_cancelled(self));
+  const std::shared_ptr<EngineHandle> handle = self->handle;
+  const std::shared_ptr<pool::Engine> engine = handle->engine();
+  if (!engine) return nullptr;
+  const pool::Ticket ticket = self->ticket;
+  const bool ends = without_gil([&] { return engine->cancel(ticket, 0, force != 0) != 0; });
+  if (ends && force != 0) Py_RETURN_TRUE;
+  bool timed_out = false;
+  if (ends && !handle->wait(self->sink->event(), base::Deadline::never(), timed_out)) {
+    return nullptr;
   }
+  if (!ends) self->started = true;
   return PyBool_FromLong(was_cancelled(self));
 }
 

@@ -18,6 +18,7 @@ TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
     from pyhost._default import map, options, submit
     from pyhost._limited import Limited
+    from pyhost._stacks import WorkerStack, stacks
     from pyhost._worker import Worker, current_worker
     from pyhost.errors import (Backpressure, MarshalError, ProtocolError, RemoteError, SandboxUnavailable,
                                SandboxViolation, StartupError, TaskCpuError, TaskInterrupted, TaskMemoryError,
@@ -33,6 +34,7 @@ _HOMES = {
     "map": "_default", "options": "_default", "submit": "_default",
     "Limited": "_limited",
     "Executor": "executor", "Future": "futures",
+    "WorkerStack": "_stacks", "stacks": "_stacks",
     "Worker": "_worker", "current_worker": "_worker",
     **dict.fromkeys(("Backpressure", "MarshalError", "ProtocolError", "RemoteError", "SandboxUnavailable",
                      "SandboxViolation", "StartupError", "TaskCpuError", "TaskInterrupted", "TaskMemoryError",

@@ -31,6 +31,12 @@ def release(pool):
         _pools.discard(pool)
 
 
+def pools():
+    """Those that are open."""
+    with _lock:
+        return list(_pools)
+
+
 def drain_later(engine):
     """Keeps an engine that finishes its work until it has."""
     with _lock:

@@ -9,6 +9,7 @@ from pyhost import _lifecycle, _limits, _main, _settings
 from pyhost._core import core
 from pyhost._functions import Functions, name_of, register
 from pyhost._pickling import Pickling
+from pyhost._stacks import WorkerStack
 
 _process = object()  # replaced in a forked process
 
@@ -64,6 +65,18 @@ class Pool:
                              limits)
         self._maps.add(results)
         return results
+
+    def broadcast(self, function, args, kwargs):
+        if not callable(function):
+            raise TypeError(f"`{function!r:.200}` is not callable")
+        engine = self._engine or self._start(function)
+        number, applied = self._functions.find(function)
+        return engine.broadcast(number, (function, args, kwargs) if applied else args, None if applied else kwargs)
+
+    def stacks(self, timeout):
+        engine = self._engine
+        found = engine.stacks(timeout) if engine is not None and not self._is_copy() else []
+        return [WorkerStack(*entry) for entry in found]
 
     def stats(self):
         return self._engine.stats() if self._engine is not None else {}

@@ -1,11 +1,12 @@
 """`Executor`: the pool with the interface of concurrent.futures."""
 
 import concurrent.futures
-from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from pyhost import _limits, _settings
 from pyhost._limited import Limited
 from pyhost._pool import Pool
+from pyhost._stacks import WorkerStack
 from pyhost.futures import Future
 
 _T = TypeVar("_T")
@@ -105,6 +106,26 @@ class Executor(concurrent.futures.Executor):
         pool = self._pool
         return Limited(lambda: pool, {}).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on, grace=grace,
                                          memory=memory)
+
+    def broadcast(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> List[_T]:
+        """Calls `fn(*args, **kwargs)` once in every worker there is, before what is queued; waits for all of them.
+
+            executor.broadcast(load_model, path)
+
+        The results, one per worker, in no order. When it raises somewhere, the first exception, after all ended. A
+        worker made later does not run it: for that there is `initializer`.
+        """
+        return self._pool.broadcast(fn, args, kwargs)
+
+    def stacks(self, timeout: float = 1.0) -> List[WorkerStack]:
+        """Where every worker is: its call, for how many seconds, and its Python stacks.
+
+            for where in executor.stacks():
+                print(where.worker, where.call, where.stack)
+
+        timeout: seconds to wait for their answers; a worker that gave none has an empty stack
+        """
+        return self._pool.stacks(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run."""

@@ -26,7 +26,7 @@ class Future(core.Task, _Base):
     """The outcome of a call that was submitted. A `concurrent.futures.Future` in every respect, and:
 
     `result(timeout)` and `exception(timeout)` (seconds) raise `TimeoutError` when it is not there in time;
-    `cancel(force=True)` also stops a call that runs, by killing its worker alone.
+    `cancel(force=True)` also stops a call that runs.
 
         future = executor.submit(pow, 2, 10)
         assert future.result(timeout=5) == 1024
@@ -37,9 +37,13 @@ class Future(core.Task, _Base):
         return self._started()
 
     def cancel(self, force: bool = False) -> bool:
-        """Revokes the call if it has not started; with `force`, whatever it is doing. Whether it is cancelled."""
+        """Revokes the call if it has not started; with `force`, whatever it is doing. Whether it ends cancelled.
+
+        A call that runs is asked to stop by `TaskInterrupted`, raised in it, and killed with its worker when it has
+        not after its `grace`. Until then the future is not done.
+        """
         cancelled = self._cancel(force)
-        if cancelled and "_condition" in self.__dict__:
+        if cancelled and "_condition" in self.__dict__ and self.done():
             self._settle()
         return cancelled
 

@@ -1,0 +1,38 @@
+"""Where the workers are: for a person who wonders why nothing happens."""
+
+import sys
+from typing import List, NamedTuple
+
+
+class WorkerStack(NamedTuple):
+    """Where one worker is.
+
+    worker: its number in the pool
+    pid: its process
+    call: what it runs, with the arguments where they are text; empty: nothing
+    seconds: for how long
+    stack: the Python stacks of its threads, innermost call first; empty: it gave no answer
+    """
+
+    worker: int
+    pid: int
+    call: str
+    seconds: float
+    stack: str
+
+    def __str__(self) -> str:
+        doing = f"in `{self.call}` for {self.seconds:.1f} s" if self.call else "idle"
+        lines = self.stack.rstrip() or "no answer: it does not run Python code just now" if self.call else ""
+        return f"worker {self.worker} (pid {self.pid}), {doing}" + "".join(f"\n  {line}" for line in lines.splitlines())
+
+
+def stacks(timeout: float = 1.0) -> List[WorkerStack]:
+    """Where every worker of every pool of this process is.
+
+        for where in pyhost.stacks():
+            print(where)
+
+    timeout: seconds to wait for the answers of a pool's workers; one that gave none has an empty stack
+    """
+    lifecycle = sys.modules.get("pyhost._lifecycle")
+    return [where for pool in lifecycle.pools() for where in pool.stacks(timeout)] if lifecycle else []
