@@ -77,6 +77,7 @@ PyObject* boot_run(PyObject* argv) {
   keep_run_options(std::move(options));
   if (!worker::install_package_finder(packages) || !renew_main()) return nullptr;
   hide_boot_frame();
+  report_on_signal();
   run_target(target);
 }
 

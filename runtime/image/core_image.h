@@ -26,6 +26,10 @@ bool register_core();
 // What `pyhost run` was told, as JSON text; kept for `run_options`.
 void keep_run_options(std::string json);
 
+// From now on SIGUSR1 prints the Python stacks of this process and of every worker to stderr,
+// unless the parent made this process ignore it. Requires: the GIL, the main thread.
+void report_on_signal();
+
 }  // namespace pyhost::image
 
 extern "C" {

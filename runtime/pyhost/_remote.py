@@ -4,3 +4,21 @@
 def apply(function, args, kwargs):
     """Calls a callable that travelled as an argument, because it has state that may change between calls."""
     return function(*args, **kwargs) if kwargs else function(*args)
+
+
+class Parts:
+    """Pickles an exception whose `__init__` takes other arguments than its `args`; it loads as that exception."""
+
+    def __init__(self, exception):
+        self.exception = exception
+
+    def __reduce__(self):
+        return assemble, (type(self.exception), self.exception.args, self.exception.__dict__)
+
+
+def assemble(cls, args, state):
+    """An exception of a class, without its `__init__`."""
+    exception = cls.__new__(cls, *args)
+    exception.args = args
+    exception.__dict__.update(state)
+    return exception

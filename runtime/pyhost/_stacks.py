@@ -1,5 +1,6 @@
 """Where the workers are: for a person who wonders why nothing happens."""
 
+import os
 import sys
 from typing import List, NamedTuple
 
@@ -36,3 +37,11 @@ def stacks(timeout: float = 1.0) -> List[WorkerStack]:
     """
     lifecycle = sys.modules.get("pyhost._lifecycle")
     return [where for pool in lifecycle.pools() for where in pool.stacks(timeout)] if lifecycle else []
+
+
+def report():
+    """Prints where the workers are, for a person: what SIGUSR1 does under `pyhost run`."""
+    lines = [str(where) for where in stacks()]
+    if lines:
+        # Past sys.stderr, which the interrupted code may be in the middle of writing to.
+        os.write(2, "".join(f"pyhost: {line}\n" for line in lines).encode(errors="backslashreplace"))

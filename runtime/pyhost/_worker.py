@@ -16,12 +16,23 @@ class Worker(NamedTuple):
     id: int
     pid: int
 
+    def cancelled(self) -> bool:
+        """Whether the call that asks is to stop: it was cancelled by force, or a limit of it is reached.
+
+        `TaskInterrupted` says the same unasked, as soon as Python code runs.
+        """
+        return core.task_cancelled()
+
 
 def current_worker() -> Optional[Worker]:
     """The worker this code runs in, or None in the driver.
 
-        def task():
-            print("on worker", pyhost.current_worker().id)
+        def task(parts):
+            worker = pyhost.current_worker()
+            for part in parts:
+                if worker and worker.cancelled():
+                    break
+                work_on(part)
     """
     number = core.current_worker()
     return None if number < 0 else Worker(number, os.getpid())

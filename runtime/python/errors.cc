@@ -78,22 +78,39 @@ Error take_described(std::string_view context) {
   return error;
 }
 
-// The exception as a pickle item, or "" when it would not arrive as what it is. Only loading it
-// tells: an `__init__` that takes other arguments than `args` fails there.
-std::string pickled(PyObject* exception) {
-  std::string item;
-  PyRef pickle = pickle_dumps(exception, nullptr, nullptr);
+// The pickle of `object`, or nothing when it does not load as an object of that class.
+PyRef pickle_of(PyObject* object, PyTypeObject* expected) {
+  PyRef pickle = pickle_dumps(object, nullptr, nullptr);
   if (pickle) {
-    char* data = PyBytes_AS_STRING(pickle.get());
+    const char* data = PyBytes_AS_STRING(pickle.get());
     const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(pickle.get()));
     const PyRef again = pickle_loads(std::as_bytes(std::span<const char>(data, size)), nullptr);
-    if (again && Py_TYPE(again.get()) == Py_TYPE(exception)) {
-      append_number(item, 0);  // no buffers, reserved
-      append_number(item, size);
-      item.append(data, size);
-    }
+    if (!again || Py_TYPE(again.get()) != expected) pickle = PyRef();
   }
   PyErr_Clear();
+  return pickle;
+}
+
+// The exception as a pickle item, or "" when it would not arrive as what it is. Only loading it
+// tells: an `__init__` that takes other arguments than `args` fails there. Such an exception is
+// sent as its class, `args` and `__dict__`, to be put together without `__init__`.
+std::string pickled(PyObject* exception) {
+  std::string item;
+  PyRef pickle = pickle_of(exception, Py_TYPE(exception));
+  if (!pickle) {
+    const PyRef package = PyRef::steal(PyImport_ImportModule("pyhost._remote"));
+    const PyRef parts =
+        package ? PyRef::steal(PyObject_CallMethod(package.get(), "Parts", "O", exception))
+                : PyRef();
+    if (parts) pickle = pickle_of(parts.get(), Py_TYPE(exception));
+    PyErr_Clear();
+  }
+  if (pickle) {
+    const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(pickle.get()));
+    append_number(item, 0);  // no buffers, reserved
+    append_number(item, size);
+    item.append(PyBytes_AS_STRING(pickle.get()), size);
+  }
   return item;
 }
 

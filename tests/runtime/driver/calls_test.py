@@ -34,6 +34,12 @@ class NeedsTwo(Exception):
         self.second = second
 
 
+class HoldsLock(Exception):
+    def __init__(self, first):
+        super().__init__(first)
+        self.lock = threading.Lock()
+
+
 class Unprintable(Exception):
     def __str__(self):
         raise RuntimeError("inside __str__")
@@ -135,14 +141,21 @@ class Exceptions(WithExecutor):
     def test_causes_are_in_the_remote_traceback(self):
         self.assert_says(str(self.raised(throw_from).__cause__), "KeyError: 'inner'", "direct cause", "ValueError: outer")
 
-    def test_an_exception_that_cannot_be_rebuilt_arrives_described(self):
+    def test_an_exception_with_an_odd_constructor_arrives_as_itself(self):
         error = self.raised(throw, NeedsTwo, 1, 2)
 
+        self.assertIs(type(error), NeedsTwo)
+        self.assertEqual((error.args, error.second), ((1,), 2))
+        self.assert_says(str(error.__cause__), "in throw", "NeedsTwo: 1")
+
+    def test_an_exception_that_cannot_be_rebuilt_arrives_described(self):
+        error = self.raised(throw, HoldsLock, 1)
+
         self.assertIs(type(error), pyhost.RemoteError)
-        self.assertTrue(error.type_name.endswith("NeedsTwo"))
+        self.assertTrue(error.type_name.endswith("HoldsLock"))
         self.assertEqual(error.message, "1")
         self.assertEqual(error.frames[-1]["function"], "throw")
-        self.assert_says(error.traceback, "NeedsTwo")
+        self.assert_says(error.traceback, "HoldsLock")
 
     def test_an_exception_whose_str_raises_arrives(self):
         self.assertIs(type(self.raised(throw, Unprintable)), Unprintable)
