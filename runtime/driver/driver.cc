@@ -3,8 +3,10 @@
 #include <driver/driver.h>
 #include <driver/engine_object.h>
 #include <driver/handle.h>
+#include <driver/known.h>
 #include <driver/limits.h>
 #include <driver/map_iterator.h>
+#include <driver/submitter.h>
 #include <driver/task.h>
 
 namespace pyhost::driver {
@@ -58,8 +60,8 @@ PyMethodDef* methods() {
 }
 
 bool add_types(PyObject* module) {
-  return add_limits_type(module) && add_task_type(module) && add_map_type(module) &&
-         add_engine_type(module);
+  return add_limits_type(module) && add_known_type(module) && add_task_type(module) &&
+         add_map_type(module) && add_engine_type(module) && add_submitter_type(module);
 }
 
 }  // namespace pyhost::driver

@@ -82,21 +82,6 @@ PyObject* define(PyObject* self, PyObject* args) {
       without_gil([&] { return engine->define(kind, std::move(bytes), name); }));
 }
 
-// `args`, with `kwargs` if there are any, as a batch of one. False with an exception.
-bool encode_call(EngineObject* self, PyObject* args, PyObject* kwargs, pool::Batch& batch) {
-  PyRef both;
-  PyObject* value = args;
-  batch.codec = wire::Codec::pickle;
-  batch.style = wire::Style::args;
-  if (kwargs != Py_None && PyDict_GET_SIZE(kwargs) != 0) {
-    both = PyRef::steal(PyTuple_Pack(2, args, kwargs));
-    if (!both) return false;
-    value = both.get();
-    batch.style = wire::Style::call;
-  }
-  return encode_framed(value, self->dumps, batch.payload);
-}
-
 PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   EngineObject* self = engine_object(object);
   if (count != 5 || !PyType_Check(args[0]) || !PyTuple_CheckExact(args[2]) ||
@@ -112,7 +97,7 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   pool::Batch batch;
   batch.function = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1]));
   if (PyErr_Occurred() != nullptr || !read_limits(args[4], batch.limits) ||
-      !encode_call(self, args[2], args[3], batch)) {
+      !encode_call(args[2], args[3], self->dumps, batch)) {
     return nullptr;
   }
   return submit_task(type, self->handle, std::move(batch));
@@ -169,7 +154,7 @@ PyObject* broadcast_call(PyObject* object, PyObject* args) {
   PyObject *call_args = nullptr, *kwargs = nullptr;
   if (!PyArg_ParseTuple(args, "IO!O:broadcast", &batch.function, &PyTuple_Type, &call_args,
                         &kwargs) ||
-      !encode_call(self, call_args, kwargs, batch)) {
+      !encode_call(call_args, kwargs, self->dumps, batch)) {
     return nullptr;
   }
   return broadcast(self->handle, std::move(batch));
@@ -244,7 +229,21 @@ PyGetSetDef kProperties[] = {
     {"drained", drained, nullptr, "whether nothing of it runs any more", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
+PyTypeObject* the_type = nullptr;
+
 }  // namespace
+
+bool is_engine(PyObject* object) {
+  return Py_TYPE(object) == the_type;
+}
+
+const std::shared_ptr<EngineHandle>& handle_of(PyObject* engine) {
+  return engine_object(engine)->handle;
+}
+
+PyObject* dumps_of(PyObject* engine) {
+  return engine_object(engine)->dumps;
+}
 
 bool add_engine_type(PyObject* module) {
   PyType_Slot slots[] = {{Py_tp_methods, kMethods},
@@ -258,6 +257,7 @@ bool add_engine_type(PyObject* module) {
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
   PyRef type = PyRef::steal(PyType_FromSpec(&spec));
   if (!type) return false;
+  the_type = reinterpret_cast<PyTypeObject*>(type.get());
   return PyModule_AddObject(module, "Engine", type.release()) == 0;
 }
 

@@ -2,11 +2,14 @@
 #include <Python.h>
 #include <driver/item.h>
 #include <driver/plain.h>
+#include <python/pickling.h>
 #include <python/values.h>
 
 #include <cstdint>
 
 namespace pyhost::driver {
+
+using python::PyRef;
 
 bool encode_framed(PyObject* value, PyObject* dumps, std::string& payload) {
   python::Encoded encoded;
@@ -18,6 +21,48 @@ bool encode_framed(PyObject* value, PyObject* dumps, std::string& payload) {
   payload.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
   encoded.append_to(payload);
   return true;
+}
+
+bool encode_call(PyObject* args, PyObject* kwargs, PyObject* dumps, pool::Batch& batch) {
+  PyRef both;
+  PyObject* value = args;
+  batch.codec = wire::Codec::pickle;
+  batch.style = wire::Style::args;
+  if (kwargs != Py_None && PyDict_GET_SIZE(kwargs) != 0) {
+    both = PyRef::steal(PyTuple_Pack(2, args, kwargs));
+    if (!both) return false;
+    value = both.get();
+    batch.style = wire::Style::call;
+  }
+  return encode_framed(value, dumps, batch.payload);
+}
+
+bool encode_vector(PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject* dumps,
+                   pool::Batch& batch) {
+  if (count == 1 && names == nullptr && python::append_scalar_item(args[0], batch.payload)) {
+    batch.codec = wire::Codec::pickle;
+    batch.style = wire::Style::value;
+    return true;
+  }
+  PyRef tuple;
+  PyRef dict;
+  if (!gather(args, count, names, tuple, dict)) return false;
+  return encode_call(tuple.get(), dict ? dict.get() : Py_None, dumps, batch);
+}
+
+bool gather(PyObject* const* args, Py_ssize_t count, PyObject* names, PyRef& tuple, PyRef& dict) {
+  tuple = PyRef::steal(PyTuple_New(count));
+  if (!tuple) return false;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyTuple_SET_ITEM(tuple.get(), i, PyRef::borrow(args[i]).release());
+  }
+  const Py_ssize_t named = names != nullptr ? PyTuple_GET_SIZE(names) : 0;
+  if (named == 0) return true;
+  dict = PyRef::steal(PyDict_New());
+  for (Py_ssize_t i = 0; dict && i < named; ++i) {
+    if (PyDict_SetItem(dict.get(), PyTuple_GET_ITEM(names, i), args[count + i]) != 0) return false;
+  }
+  return static_cast<bool>(dict);
 }
 
 }  // namespace pyhost::driver

@@ -5,6 +5,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, TypeVar
 
 from pyhost import _settings
+from pyhost._core import core
 from pyhost._limited import Limited
 from pyhost._pool import Pool
 
@@ -46,16 +47,18 @@ def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optiona
     return _default_pool().map(function, iterables, timeout, chunksize, buffersize, keep=False)
 
 
-def submit(function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
-    """Starts `function(*args, **kwargs)` on a worker and returns its future.
+class _Default(core.Submitter):
+    """What `pyhost.submit` is a method of."""
 
-        future = pyhost.submit(score, record)
-        print(future.result())
+    def _submit(self, fn, args, kwargs):
+        return _default_pool().submit(fn, args, kwargs, None, self)
 
-    The content of the arguments is fixed when this returns. What cannot be sent fails the future, as
-    `MarshalError`. A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
-    """
-    return _default_pool().submit(function, args, kwargs)
+
+if TYPE_CHECKING:
+    def submit(fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
+        """As `Executor.submit`, on the default pool."""
+else:
+    submit = _Default().submit
 
 
 def options(**limits: Any) -> "Limited":

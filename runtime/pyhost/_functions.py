@@ -36,18 +36,6 @@ def _has_no_state(function):
     return isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)) or _wrappers.is_cache(function)
 
 
-class _Known:
-    __slots__ = ("reference", "number", "watch")
-
-    def __init__(self, reference, number, watch):
-        self.reference = reference  # weak: numbers of dropped functions are forgotten
-        self.number = number        # None: seen once, not defined yet
-        self.watch = watch          # None: found by name, whatever happens
-
-    def is_for(self, function):
-        return self.reference() is function and (self.watch is None or self.watch.holds())
-
-
 class Functions:
     """The numbers of functions in one engine.
 
@@ -57,7 +45,7 @@ class Functions:
     def __init__(self, engine, pickling):
         self._engine = engine
         self._pickling = pickling
-        self._known = {}  # id -> _Known
+        self.known = {}  # id -> core.Known
         self._apply = None
 
     def of_snapshot(self, function, registered):
@@ -67,7 +55,7 @@ class Functions:
 
     def find(self, function):
         """(number, whether that is the number of `_remote.apply`, which takes the function as an argument)."""
-        known = self._known.get(id(function))
+        known = self.known.get(id(function))
         if known is not None and known.number is not None and known.is_for(function):
             return known.number, False
         if not _has_no_state(function):
@@ -92,7 +80,7 @@ class Functions:
 
     def _is_passing(self, function, known):
         """A closure or lambda seen for the first time: most are used once, and definitions stay for ever."""
-        seen = known is not None and known.reference() is function
+        seen = known is not None and known.refers_to(function)
         return not seen and (name_of(function).endswith("<lambda>") or bool(getattr(function, "__closure__", None)))
 
     def _define(self, function):
@@ -105,12 +93,12 @@ class Functions:
 
     def _keep(self, function, number, watch):
         key = id(function)
-        known = self._known
+        known = self.known
         try:
             reference = weakref.ref(function, lambda gone: known.pop(key, None) if _is(known.get(key), gone) else None)
         except TypeError:  # builtins are there for ever
-            reference = lambda: function  # noqa: E731
-        known[key] = _Known(reference, number, watch)
+            reference = function
+        known[key] = core.Known(reference, number, watch)
 
 
 def _is(known, reference):

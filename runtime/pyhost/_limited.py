@@ -1,13 +1,17 @@
 """A pool with limits for the calls made through it."""
 
-from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, TypeVar
 
 from pyhost import _limits
+from pyhost._core import core
+
+if TYPE_CHECKING:
+    from pyhost.futures import Future
 
 _T = TypeVar("_T")
 
 
-class Limited:
+class Limited(core.Submitter):
     """What `Executor.options` and `pyhost.options` return: `submit` and `map` whose calls have those limits.
 
         quick = executor.options(timeout=2, retries=3, retry_on=OSError)
@@ -29,9 +33,12 @@ class Limited:
         size = _limits.size("memory", memory)
         return Limited(self._pool, {**self._given, **limits}, self._memory if size is None else size)
 
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Any:
-        """As `Executor.submit`, with these limits."""
-        return self._find().submit(fn, args, kwargs, self._limits)
+    if TYPE_CHECKING:
+        def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
+            """As `Executor.submit`, with these limits."""
+
+    def _submit(self, fn, args, kwargs):
+        return self._find().submit(fn, args, kwargs, self._limits, self)
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
             chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:

@@ -34,10 +34,12 @@ class Watch:
     """What a function depends on, by identity: its code and defaults, the contents of its closure, the globals
     it names, and the same for the functions of its module among them.
 
-    A value that is changed in place is not noticed, as it is not in a forked copy either.
+    A value that is changed in place is not noticed, as it is not in a forked copy either. Whether all of it is as
+    it was, `core.Known.is_for` says.
     """
 
     __slots__ = ("functions", "cells", "globals")
+    ABSENT = _ABSENT
 
     def __init__(self, function):
         self.functions = []  # (function, code, defaults)
@@ -63,16 +65,6 @@ class Watch:
             self.globals.append((namespace, name, value))
             if isinstance(value, types.FunctionType) and value.__globals__ is namespace:
                 self._add(value, seen)
-
-    def holds(self):
-        """Whether all of it is as it was."""
-        for function, code, defaults in self.functions:
-            if function.__code__ is not code or function.__defaults__ is not defaults:
-                return False
-        for namespace, name, value in self.globals:
-            if namespace.get(name, _ABSENT) is not value:
-                return False
-        return all(_contents(cell) is contents for cell, contents in self.cells)
 
 
 def _contents(cell):

@@ -34,14 +34,16 @@ class Pool:
         self._siblings = {}  # memory cap -> a pool that differs in nothing else
         _lifecycle.adopt(self)
 
-    def submit(self, function, args, kwargs, limits=None):
-        """A future; also for what cannot be sent, which is its exception then."""
+    def submit(self, function, args, kwargs, limits, submitter):
+        """A future; also for what cannot be sent, which is its exception then. Binds the `core.Submitter`."""
         from pyhost.futures import Future, failed
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         try:
             engine = self._engine or self._start(function)
-            number, applied = self._functions.find(function)
+            functions = self._functions
+            submitter._bind(engine, functions.known, Future, limits)
+            number, applied = functions.find(function)
             if applied:
                 return engine.submit(Future, number, (function, args, kwargs), None, limits)
             return engine.submit(Future, number, args, kwargs, limits)

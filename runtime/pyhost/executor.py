@@ -1,13 +1,16 @@
 """`Executor`: the pool with the interface of concurrent.futures."""
 
 import concurrent.futures
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from pyhost import _limits, _settings
+from pyhost._core import core
 from pyhost._limited import Limited
 from pyhost._pool import Pool
 from pyhost._stacks import WorkerStack
-from pyhost.futures import Future
+
+if TYPE_CHECKING:
+    from pyhost.futures import Future
 
 _T = TypeVar("_T")
 
@@ -15,7 +18,7 @@ _T = TypeVar("_T")
 _STARTS_OF_CONTEXTS = {"fork": "fork", "forkserver": "zygote", "spawn": "zygote"}
 
 
-class Executor(concurrent.futures.Executor):
+class Executor(core.Submitter, concurrent.futures.Executor):
     """Runs calls on a pool of isolated interpreters, one per process.
 
         with pyhost.Executor(max_workers=4) as executor:
@@ -72,13 +75,13 @@ class Executor(concurrent.futures.Executor):
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time)
         self._pool = Pool(settings, initializer, tuple(initargs))
 
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future:
-        """Starts `fn(*args, **kwargs)` on a worker. The content of the arguments is fixed when this returns; what
-        cannot be sent fails the future, as `MarshalError`.
+    if TYPE_CHECKING:
+        def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
+            """Starts `fn(*args, **kwargs)` on a worker. The content of the arguments is fixed when this returns;
+            what cannot be sent fails the future, as `MarshalError`."""
 
-        A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
-        """
-        return self._pool.submit(fn, args, kwargs)
+    def _submit(self, fn, args, kwargs):
+        return self._pool.submit(fn, args, kwargs, None, self)
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
             chunksize: int = 1, buffersize: Optional[int] = None) -> Iterator[_T]:

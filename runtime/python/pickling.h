@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 #include <python/ref.h>
 
@@ -25,6 +26,9 @@ PyRef pickle_loads(std::span<const std::byte> pickle, PyObject* buffers);
 // Pickles of None, bools, ints of 64 bits, floats and short ASCII strings, which any unpickler
 // reads, made without calling the stdlib. Null without an exception: not such an object or pickle.
 PyRef scalar_dumps(PyObject* object);
+// Appends such an object as an item of a call, behind its length. False: not such an object; no
+// exception, nothing appended.
+bool append_scalar_item(PyObject* object, std::string& items);
 PyRef scalar_loads(std::span<const std::byte> pickle);
 
 }  // namespace pyhost::python

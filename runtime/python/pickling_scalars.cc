@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 #include <python/key_cache.h>
 
@@ -32,21 +34,17 @@ class Pickle {
     std::memcpy(bytes_ + size_, from, count);
     size_ += count;
   }
-  PyRef finish() {
-    put(kStop);
-    return PyRef::steal(PyBytes_FromStringAndSize(bytes_, static_cast<Py_ssize_t>(size_)));
-  }
+  std::string_view text() const { return {bytes_, size_}; }
 
  private:
   char bytes_[300];  // more than a text of 255 bytes and its opcodes
   std::size_t size_ = 0;
 };
 
-PyRef dump_int(PyObject* object) {
+bool dump_int(PyObject* object, Pickle& pickle) {
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
-  if (overflow != 0) return {};
-  Pickle pickle;
+  if (overflow != 0) return false;
   if (value >= 0 && value < 256) {
     pickle.put(kInt1);
     pickle.put(static_cast<char>(value));
@@ -59,26 +57,42 @@ PyRef dump_int(PyObject* object) {
     pickle.put(8);
     pickle.put(&value, 8);
   }
-  return pickle.finish();
+  return true;
 }
 
-PyRef dump_float(double value) {
+bool dump_float(double value, Pickle& pickle) {
   const std::uint64_t bits = __builtin_bswap64(std::bit_cast<std::uint64_t>(value));
-  Pickle pickle;
   pickle.put(kFloat);
   pickle.put(&bits, sizeof bits);
-  return pickle.finish();
+  return true;
 }
 
-PyRef dump_text(PyObject* object) {
-  if (!PyUnicode_IS_COMPACT_ASCII(object) || PyUnicode_GET_LENGTH(object) > 255) return {};
+bool dump_text(PyObject* object, Pickle& pickle) {
+  if (!PyUnicode_IS_COMPACT_ASCII(object) || PyUnicode_GET_LENGTH(object) > 255) return false;
   const auto size = static_cast<std::size_t>(PyUnicode_GET_LENGTH(object));
-  Pickle pickle;
   pickle.put(kShortText);
   pickle.put(static_cast<char>(size));
   pickle.put(PyUnicode_1BYTE_DATA(object), size);
   pickle.put(kMemoize);
-  return pickle.finish();
+  return true;
+}
+
+// False: not such an object.
+bool dump(PyObject* object, Pickle& pickle) {
+  bool done = true;
+  if (PyLong_CheckExact(object)) {
+    done = dump_int(object, pickle);
+  } else if (PyFloat_CheckExact(object)) {
+    done = dump_float(PyFloat_AS_DOUBLE(object), pickle);
+  } else if (PyUnicode_CheckExact(object)) {
+    done = dump_text(object, pickle);
+  } else if (object == Py_None || object == Py_True || object == Py_False) {
+    pickle.put(object == Py_None ? kNone : object == Py_True ? kTrue : kFalse);
+  } else {
+    done = false;
+  }
+  if (done) pickle.put(kStop);
+  return done;
 }
 
 PyRef load_number(char opcode, const char* operand, std::size_t size) {
@@ -106,13 +120,22 @@ PyRef load_number(char opcode, const char* operand, std::size_t size) {
 }  // namespace
 
 PyRef scalar_dumps(PyObject* object) {
-  if (PyLong_CheckExact(object)) return dump_int(object);
-  if (PyFloat_CheckExact(object)) return dump_float(PyFloat_AS_DOUBLE(object));
-  if (PyUnicode_CheckExact(object)) return dump_text(object);
-  if (object != Py_None && object != Py_True && object != Py_False) return {};
   Pickle pickle;
-  pickle.put(object == Py_None ? kNone : object == Py_True ? kTrue : kFalse);
-  return pickle.finish();
+  if (!dump(object, pickle)) return {};
+  const std::string_view text = pickle.text();
+  return PyRef::steal(PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
+}
+
+bool append_scalar_item(PyObject* object, std::string& items) {
+  Pickle pickle;
+  if (!dump(object, pickle)) return false;
+  const std::string_view text = pickle.text();
+  // Length of the item, no buffers and reserved, length of the pickle: see layout.md.
+  const std::uint64_t head[3] = {sizeof head - 8 + text.size(), 0, text.size()};
+  items.reserve(items.size() + sizeof head + text.size());
+  items.append(reinterpret_cast<const char*>(head), sizeof head);
+  items.append(text);
+  return true;
 }
 
 PyRef scalar_loads(std::span<const std::byte> pickle) {

@@ -16,6 +16,12 @@ using python::PyRef;
 Interruptible* running = nullptr;  // guarded by the GIL, and by being the main thread's
 bool (*look)() = raise_if_interrupted;
 
+struct Item {
+  const wire::Incoming* call = nullptr;
+  std::uint32_t number = 0;
+};
+thread_local Item here;
+
 }  // namespace
 
 // False with the exception set, if the item that runs is to stop.
@@ -65,8 +71,20 @@ void on_interrupts(bool (*new_look)()) {
   look = new_look;
 }
 
+RunsHere::RunsHere(const wire::Incoming& call, std::uint32_t item) {
+  here = {&call, item};
+}
+
+RunsHere::~RunsHere() {
+  here = {};
+}
+
+bool is_to_stop() {
+  return here.call != nullptr && wire::WorkerEnd::interrupted(*here.call, here.number);
+}
+
 Interruptible::Interruptible(const wire::Incoming& call, std::uint32_t item)
-    : call_(call), item_(item) {
+    : call_(call), item_(item), here_(call, item) {
   running = this;
 }
 

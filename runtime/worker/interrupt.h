@@ -30,6 +30,18 @@ void listen_for_interrupts();
 // exception set, to be raised there. For workers with several calls in flight.
 void on_interrupts(bool (*look)());
 
+// For its life, this thread runs the item: what `is_to_stop` is about. Not nested.
+class RunsHere {
+ public:
+  RunsHere(const wire::Incoming& call, std::uint32_t item);
+  RunsHere(const RunsHere&) = delete;
+  RunsHere& operator=(const RunsHere&) = delete;
+  ~RunsHere();
+};
+
+// Whether the host wants the item that this thread runs to stop; false when it runs none.
+bool is_to_stop();
+
 // For its life, the item may be interrupted: once, by an exception raised in the main thread.
 // Between items the signal does nothing. Requires: the main thread, the GIL at both ends.
 class Interruptible {
@@ -43,6 +55,7 @@ class Interruptible {
   friend bool raise_if_interrupted();
   const wire::Incoming& call_;
   std::uint32_t item_;
+  RunsHere here_;
   bool raised_ = false;
 };
 

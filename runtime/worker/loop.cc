@@ -305,7 +305,13 @@ PyObject* current_worker_number(PyObject* /*module*/, PyObject* /*unused*/) {
   return PyLong_FromLong(current_worker());
 }
 
+PyObject* task_cancelled(PyObject* /*module*/, PyObject* /*unused*/) {
+  return PyBool_FromLong(is_to_stop() ? 1 : 0);
+}
+
 PyMethodDef table[] = {
+    {"task_cancelled", task_cancelled, METH_NOARGS,
+     "Whether the host wants the call that this thread runs to stop."},
     {"current_worker", current_worker_number, METH_NOARGS,
      "The number of this worker, counted from 0; -1 outside of a worker."},
     {nullptr, nullptr, 0, nullptr},
