@@ -59,19 +59,28 @@ PyObject* broadcast(const std::shared_ptr<EngineHandle>& handle, pool::Batch bat
   if (!engine) return nullptr;
   auto sink = std::make_shared<Gathering>();
   batch.sink = sink;
-  sink->expect(without_gil([&] { return engine->broadcast(std::move(batch)); }));
+  const auto tickets = without_gil([&] { return engine->broadcast(std::move(batch)); });
+  sink->expect(tickets.size());
   bool timed_out = false;
-  if (!handle->wait(sink->all(), base::Deadline::never(), timed_out)) return nullptr;
+  if (!handle->wait(sink->all(), base::Deadline::never(), timed_out)) {
+    without_gil([&] {
+      for (const pool::Ticket& ticket : tickets) engine->cancel(ticket, std::nullopt, false);
+    });
+    return nullptr;
+  }
   PyRef results = PyRef::steal(PyList_New(0));
-  PyRef first;
+  PyRef failure;
+  PyRef cancelled;
   for (auto& [item, outcome] : sink->take()) {
     Decoded decoded = decode(std::move(outcome));
-    if (decoded.cancelled) continue;
-    if (!decoded.value && !first) first = std::move(decoded.exception);
     if (decoded.value && !append(results, std::move(decoded.value))) return nullptr;
+    if (decoded.exception && decoded.cancelled) cancelled = std::move(decoded.exception);
+    if (decoded.exception && !failure) failure = std::move(decoded.exception);
   }
-  if (!first) return results.release();
-  raise(first.get());
+  // Those of workers that ended are left out; that of a pool that has ended is all there is.
+  if (!failure && results && PyList_GET_SIZE(results.get()) == 0) failure = std::move(cancelled);
+  if (!failure) return results.release();
+  raise(failure.get());
   return nullptr;
 }
 
