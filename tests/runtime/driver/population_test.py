@@ -1,0 +1,208 @@
+"""Workers as a population: prepared, replaced, asked where they are, and all told the same."""
+
+import os
+import signal
+import threading
+import time
+import unittest
+
+from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
+
+_state = {}
+
+
+def prepare(value):
+    _state["value"] = value
+
+
+def prepared():
+    return _state.get("value")
+
+
+def refuse(path):
+    with open(path, "a") as file:
+        file.write("x")
+    raise LookupError("no licence here")
+
+
+def echo(value):
+    return value
+
+
+def add(x, *, y):
+    return x + y
+
+
+def fail_here(message):
+    raise ValueError(message)
+
+
+def touch_and_wait(path):
+    open(path, "w").close()
+    while True:
+        time.sleep(0.01)
+
+
+async def answer(value):
+    return value
+
+
+def meet(folder, name, others):
+    """Returns once all of them are under way at the same time."""
+    open(os.path.join(folder, name), "w").close()
+    deadline = time.monotonic() + 30
+    while len(os.listdir(folder)) < others:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+@for_each_start
+class Preparing(WithExecutor):
+    def make(self, *args, **options):
+        executor = pyhost.Executor(*args, start=self.start_method, **options)
+        self.addCleanup(executor.shutdown, cancel_futures=True)
+        return executor
+
+    def test_an_initializer_prepares_every_worker_before_its_first_call(self):
+        executor = self.make(2, initializer=prepare, initargs=(7,))
+
+        self.assertEqual([executor.submit(prepared).result(timeout=30) for _ in range(20)], [7] * 20)
+
+    def test_a_replacement_is_prepared_as_well(self):
+        executor = self.make(1, initializer=prepare, initargs=({"deep": [1, 2]},))
+        self.assertIsInstance(executor.submit(os._exit, 1).exception(timeout=30), pyhost.WorkerCrashed)
+
+        self.assertEqual(executor.submit(prepared).result(timeout=30), {"deep": [1, 2]})
+
+    def test_an_initializer_that_fails_fails_every_call_once_and_ends_soon(self):
+        executor = self.make(2, initializer=refuse, initargs=(str(self.folder / "runs"),))
+        futures = [executor.submit(echo, i) for i in range(50)]
+
+        for future in futures:
+            error = future.exception(timeout=60)
+            self.assertIs(type(error), pyhost.StartupError)
+            self.assert_says(str(error), "`refuse`", "LookupError", "no licence here")
+        self.assertLessEqual((self.folder / "runs").stat().st_size, 20)
+
+    def test_an_initializer_that_cannot_be_sent_fails_the_call(self):
+        executor = self.make(1, initializer=prepare, initargs=(threading.Lock(),))
+
+        self.assertIs(type(executor.submit(echo, 1).exception(timeout=30)), pyhost.MarshalError)
+
+    def test_a_worker_is_replaced_after_its_calls(self):
+        executor = self.make(1, max_tasks_per_child=3)
+        pids = [executor.submit(os.getpid).result(timeout=30) for _ in range(12)]
+
+        self.assertLessEqual(max(pids.count(pid) for pid in pids), 3)
+
+    def test_workers_grow_with_the_load(self):
+        executor = self.make((1, 3))
+        self.assertEqual(executor.submit(echo, 1).result(timeout=30), 1)
+        futures = [executor.submit(meet, str(self.folder), str(i), 3) for i in range(3)]
+
+        self.assertEqual([future.result(timeout=60) for future in futures], [True] * 3)
+
+    def test_a_worker_runs_several_calls_at_a_time_when_told_to(self):
+        executor = self.make(1, concurrency=4)
+        futures = [executor.submit(meet, str(self.folder), str(i), 4) for i in range(4)]
+
+        self.assertEqual([future.result(timeout=60) for future in futures], [True] * 4)
+        self.assertEqual(list(executor.map(answer, range(20))), list(range(20)))
+
+
+@for_each_start
+class Broadcasts(WithExecutor):
+    workers = 3
+
+    def test_a_broadcast_runs_once_in_every_worker(self):
+        pids = self.executor.broadcast(os.getpid)
+
+        self.assertEqual(len(set(pids)), 3)
+        self.assertEqual(self.executor.broadcast(add, 1, y=2), [3] * 3)
+
+    def test_a_broadcast_is_seen_by_later_calls(self):
+        self.executor.broadcast(prepare, "model")
+
+        self.assertEqual([self.call(prepared) for _ in range(12)], ["model"] * 12)
+
+    def test_a_broadcast_that_fails_raises_its_exception(self):
+        self.assertRaisesRegex(ValueError, "not here", self.executor.broadcast, fail_here, "not here")
+        self.assertRaisesRegex(TypeError, "not callable", self.executor.broadcast, 3)
+        self.assertEqual(self.call(echo, 1), 1)
+
+
+@for_each_start
+class Stacks(WithExecutor):
+    workers = 1
+
+    def test_stacks_say_where_every_worker_is(self):
+        self.assertEqual(self.executor.stacks(), [])  # not started
+        path = self.folder / "started"
+        future = self.executor.submit(touch_and_wait, str(path))
+        deadline = time.monotonic() + 30
+        while not path.exists():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.005)
+        where, = self.executor.stacks(timeout=20)
+
+        self.assertEqual(where.worker, 0)
+        self.assertIn("touch_and_wait", where.call)
+        self.assertIn("in touch_and_wait", where.stack)
+        self.assertGreater(where.seconds, 0)
+        self.assert_says(str(where), f"worker 0 (pid {where.pid})", "in touch_and_wait")
+        self.assertIn(where.pid, [other.pid for other in pyhost.stacks()])
+        self.assertTrue(future.cancel(force=True))
+
+
+class Signals(DriverCase):
+    SCRIPT = """
+import os, signal, time, pyhost
+def stuck_in_worker():
+    print("started", flush=True)
+    while True: time.sleep(0.01)
+{before}
+future = pyhost.submit(stuck_in_worker)
+def wait_in_driver():
+    try:
+        future.result()
+    except BaseException as error:
+        print(type(error).__name__, flush=True)
+wait_in_driver()
+"""
+
+    def start_run(self, before=""):
+        from harness import PYHOST
+        process = self.start(PYHOST, "run", "-u", self.script(self.SCRIPT.format(before=before)), "--workers", "1")
+        self.assertEqual(process.stdout.readline(), b"started\n")
+        return process
+
+    def test_sigusr1_prints_the_stacks_of_the_driver_and_of_every_worker(self):
+        process = self.start_run()
+        process.send_signal(signal.SIGUSR1)
+        text = b""
+        deadline = time.monotonic() + 30
+        while b"in stuck_in_worker" not in text and time.monotonic() < deadline:
+            text += process.stderr.readline()
+        process.kill()
+
+        self.assert_says(text.decode(), "in wait_in_driver", "worker 0 (pid", "stuck_in_worker")
+
+    def test_a_handler_of_the_script_replaces_that(self):
+        process = self.start_run('signal.signal(signal.SIGUSR1, lambda *_: print("mine", flush=True))')
+        process.send_signal(signal.SIGUSR1)
+
+        self.assertEqual(process.stdout.readline(), b"mine\n")
+        process.kill()
+
+    def test_a_plain_import_installs_no_handler(self):
+        outcome = self.run_python("""
+import signal, pyhost
+print(pyhost.submit(abs, -1).result(), signal.getsignal(signal.SIGUSR1))
+""")
+        self.assertEqual(outcome.out, f"1 {signal.SIG_DFL}\n")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
