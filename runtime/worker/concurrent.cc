@@ -338,6 +338,7 @@ void Concurrent::run_in_thread(Call& call) {
     if (call.interrupted) {
       PyErr_SetNone(task_interrupted());
     } else {
+      const RunsHere here(call.record->incoming, call.reply.item);
       result = call_function(call, crossing);
     }
     call.place = Place::ended;

@@ -2,21 +2,19 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 import unittest
 
 from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
 
-_state = {}
-
-
 def prepare(value):
-    _state["value"] = value
+    sys.prepared = value  # globals of this script have a copy per function where workers are not forked from it
 
 
 def prepared():
-    return _state.get("value")
+    return getattr(sys, "prepared", None)
 
 
 def refuse(path):
@@ -183,8 +181,10 @@ wait_in_driver()
         process.send_signal(signal.SIGUSR1)
         text = b""
         deadline = time.monotonic() + 30
+        os.set_blocking(process.stderr.fileno(), False)
         while b"in stuck_in_worker" not in text and time.monotonic() < deadline:
-            text += process.stderr.readline()
+            text += process.stderr.read() or b""
+            time.sleep(0.005)
         process.kill()
 
         self.assert_says(text.decode(), "in wait_in_driver", "worker 0 (pid", "stuck_in_worker")
