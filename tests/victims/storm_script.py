@@ -52,6 +52,17 @@ def spin(path, number):
         time.sleep(0)
 
 
+def loop_in_c(path, number):
+    note(path, number)
+    sum(range(10**13))
+
+
+def stop(path, number):
+    note(path, number)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(60)
+
+
 def die(path, number):
     note(path, number)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -43,6 +43,17 @@ class Round {
     }
   }
 
+  // Has every worker run one call. That of a worker that ends before is cancelled.
+  void broadcast() {
+    const int n = next_++;
+    auto futures = pool_.broadcast<int>("note", log_, n);
+    const int runs = static_cast<int>(futures.size());
+    for (auto& future : futures) {
+      add<int>({.kind = "broadcast", .number = n, .runs = runs, .cancelled = true},
+               std::move(future), n);
+    }
+  }
+
   // Maps over a few hundred items in between. Of these, any may be lost to a killed worker.
   void map_some() {
     std::vector<std::pair<std::string, int>> inputs;
@@ -114,7 +125,7 @@ class Round {
     const int size = 1 << (random_() % 21);  // up to 1 MiB
     const double nap = static_cast<double>(random_() % 10) / 1000;
     const Caller limited = pool_.with({.timeout = 20ms, .grace = 20ms});
-    switch (random_() % 14) {
+    switch (random_() % 16) {
       case 0:
         return add<int>({"take_text", n, runs},
                         caller.submit<int>("take_text", log_, n, std::string(size, 'x')), size);
@@ -140,6 +151,12 @@ class Round {
       case 8:
         if (random_() % 8 != 0) break;
         return add<int>({"leave", n, 1}, pool_.submit<int>("leave", log_, n), -1);
+      case 9:
+        if (random_() % 8 != 0) break;
+        return add<int>({"loop_in_c", n, 1}, limited.submit<int>("loop_in_c", log_, n), -1);
+      case 10:
+        if (random_() % 8 != 0) break;
+        return add<int>({"stop", n, 1}, limited.submit<int>("stop", log_, n), -1);
       default:
         break;
     }
@@ -151,7 +168,8 @@ class Round {
     bool allowed =
         error.code == Code::worker_crashed || (error.code == Code::cancelled && call.cancelled);
     if (kind == "fail") allowed = allowed || error.type == "ValueError";
-    if (kind == "spin") allowed = allowed || error.code == Code::timeout;
+    if (kind == "spin" || kind == "loop_in_c" || kind == "stop")
+      allowed = allowed || error.code == Code::timeout;
     EXPECT_TRUE(allowed) << kind << " " << call.number << ": " << kind_name(error.code) << ", "
                          << error.what();
   }

@@ -114,6 +114,7 @@ void play_round(Pool& pool, Random& random, const std::string& log, bool corouti
   kill_one(pool, random);
   if (random() % 4 == 0) round.cancel_some();
   if (random() % 8 == 0) round.map_some();
+  if (random() % 8 == 0) round.broadcast();
   if (random() % 4 == 0) kill_one(pool, random);
   round.settle_all();
 }
