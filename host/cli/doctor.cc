@@ -54,6 +54,7 @@ std::vector<Row> examine(const std::string& which) {
     }
   }
   append(rows, cpu_rows());
+  append(rows, memory_rows());
   append(rows, kernel_rows());
   append(rows, limit_rows());
   if (chosen && process::find_runtime_files(*chosen)) {

@@ -1,11 +1,11 @@
 // limits.cc: checks the values, one option after the other.
+#include <base/system.h>
 #include <cli/limits.h>
 #include <cli/quantities.h>
 #include <cli/spelling.h>
 #include <cli/target.h>
 #include <cli/text.h>
 #include <pyhost/error.h>
-#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <cctype>
@@ -26,12 +26,6 @@ constexpr std::uint64_t kMostRetries = 1'000'000;
 constexpr std::uint64_t kMostConcurrency = 10'000;
 constexpr std::uint64_t kMostThreads = 4096;
 constexpr std::uint64_t kMostTasks = std::uint64_t{1} << 53;  // JSON carries it exactly
-
-std::uint64_t usable_memory() {
-  struct sysinfo info {};
-  if (::sysinfo(&info) != 0) return UINT64_MAX;
-  return static_cast<std::uint64_t>(info.totalram) * info.mem_unit;
-}
 
 Result<void> check_retried(const std::string& name) {
   const auto refused = [&](const std::string& problem) {
@@ -134,7 +128,7 @@ Result<void> read_limits(const OptionValues& options, PoolOptions& pool) {
   if (auto ok = read_durations(options, pool); !ok) return ok;
   if (auto ok = read_counts(options, pool); !ok) return ok;
   const auto memory = [](std::string_view name, std::string_view text) {
-    return parse_memory(name, text, usable_memory());
+    return parse_memory(name, text, base::usable_memory());
   };
   if (auto ok = read(options, "memory", pool.memory, memory); !ok) return ok;
   if (auto ok = read(options, "max-worker-memory", pool.max_worker_memory, memory); !ok) return ok;

@@ -3,6 +3,7 @@
 #include <base/memory.h>
 #include <base/system.h>
 #include <cli/machine_rows.h>
+#include <cli/quantities.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -57,6 +58,20 @@ std::vector<Row> cpu_rows() {
   from += quota ? ", cgroup quota " + std::to_string(*quota) : ", no cgroup quota";
   return {{"cpus", Row::State::ok,
            "default worker count " + std::to_string(base::usable_cpus()) + " (" + from + ")", ""}};
+}
+
+std::vector<Row> memory_rows() {
+  const Result<std::string> mounts = base::read_file("/proc/self/mountinfo");
+  const Result<std::string> groups = base::read_file("/proc/self/cgroup");
+  std::optional<std::uint64_t> limit;
+  if (mounts && groups) limit = base::cgroup_memory(*mounts, *groups);
+  const std::uint64_t usable = base::usable_memory();
+  return {{"memory", Row::State::ok,
+           show_size(usable) + " usable (" +
+               (limit ? "cgroup limit " + show_size(*limit) : std::string("no cgroup limit")) +
+               "); calls under way may take " + show_size(usable / 4) +
+               " of shared memory per pool",
+           ""}};
 }
 
 std::vector<Row> kernel_rows() {

@@ -9,6 +9,7 @@
 namespace pyhost::cli {
 
 std::vector<Row> cpu_rows();
+std::vector<Row> memory_rows();
 std::vector<Row> kernel_rows();
 std::vector<Row> limit_rows();
 

@@ -161,7 +161,8 @@ bool Engine::State::post_some(Worker& worker) {
     drop_front(Error(Code::backpressure,
                      "a call of " + std::to_string(payload.size()) +
                          " bytes exceeds the pool's budget of " + std::to_string(budget) +
-                         " bytes of shared memory; send less, or raise the budget"));
+                         " bytes of shared memory, by default a quarter of what the machine or its "
+                         "container has; send less, or the name of a file"));
     return true;
   }
   if (shared_bytes + payload.size() > budget) return false;
