@@ -33,15 +33,21 @@ def machine():
 
 
 def collect(build, row, runs, pools):
-    """{pool: [metrics of each run]}"""
+    """({pool: [metrics of each run]}, [what failed])"""
     alone = {"cpp": measure.cpp, "io": measure.io}
-    if row.scenario in alone:
-        return {name: [metrics] for name, metrics in alone[row.scenario](build).items()}
-    measured = {}
+    measured, failures = {}, []
+    try:
+        if row.scenario in alone:
+            return {name: [metrics] for name, metrics in alone[row.scenario](build).items()}, []
+    except measure.Failed as failure:
+        return {}, [str(failure)]
     for _ in range(row.runs or runs):
         for pool in pools:
-            measured.setdefault(pool, []).append(measure.measure(build, row, pool))
-    return measured
+            try:
+                measured.setdefault(pool, []).append(measure.measure(build, row, pool))
+            except measure.Failed as failure:
+                failures.append(f"{pool}: {failure}")
+    return {pool: metrics for pool, metrics in measured.items() if metrics}, failures
 
 
 def shown(values):
@@ -93,21 +99,26 @@ def main():
     if options.list:
         for name in rows.NAMES:
             print(f"{name:10} " + "; ".join(row.title for row in rows.ROWS if row.name == name))
-        return
+        return 0
     about = machine()
     print(", ".join(str(value) for value in about.values()))
     absent = () if has_joblib() else ("joblib",)
-    report = []
+    report, failed = [], False
     for row in rows.ROWS:
         if options.only and row.name not in options.only:
             continue
-        measured = collect(options.build.resolve(), row, options.runs, [p for p in row.pools if p not in absent])
-        if not measured:
-            continue
-        print_row(row, measured)
-        report.append({"row": row.name, "title": row.title, "metric": row.metric, "runs": measured})
+        measured, failures = collect(options.build.resolve(), row, options.runs,
+                                     [pool for pool in row.pools if pool not in absent])
+        if measured:
+            print_row(row, measured)
+        for failure in failures:
+            failed = True
+            print(f"  failed: {failure}", flush=True)
+        report.append({"row": row.name, "title": row.title, "metric": row.metric, "runs": measured,
+                       "failures": failures})
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps({"machine": about, "rows": report}, indent=1) + "\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -18,11 +17,19 @@ SERIAL_LINES = ("import sys, json, work\n"
 FETCH = ROOT / "scripts/examples/fetch_pages.py"
 
 
+class Failed(Exception):
+    """A run gave no figures; the others go on."""
+
+
 def run(command, **options):
-    result = subprocess.run([str(word) for word in command], stdout=options.pop("stdout", subprocess.PIPE),
-                            text=True, timeout=300, **options)
+    command = [str(word) for word in command]
+    try:
+        result = subprocess.run(command, stdout=options.pop("stdout", subprocess.PIPE), text=True, timeout=300,
+                                **options)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"no end within 300 s: {' '.join(command)}") from None
     if result.returncode:
-        sys.exit(f"bench: status {result.returncode} from {' '.join(map(str, command))}")
+        raise Failed(f"status {result.returncode} from {' '.join(command)}")
     return result.stdout
 
 
@@ -48,7 +55,7 @@ def start(build, row, pool):
             line = process.stdout.readline()
             times.append((time.perf_counter() - begin) * 1e3)
         if line.strip() != b"1":
-            sys.exit(f"bench: no result from {command}")
+            raise Failed(f"no result from {' '.join(map(str, command))}")
     return {"ms": min(times)}
 
 

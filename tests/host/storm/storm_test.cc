@@ -120,7 +120,7 @@ void play_round(Pool& pool, Random& random, const std::string& log, bool corouti
 }
 
 TEST(Storm, SettlesEveryCallOnceAndLeavesNothing) {
-  const unsigned rounds = number_from("PYHOST_STORM_ROUNDS", 200);
+  const unsigned rounds = number_from("PYHOST_STORM_ROUNDS", 150);
   const unsigned seed = number_from("PYHOST_STORM_SEED", std::random_device()());
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);  // orphans become ours, and are seen
   const auto shared_before = names_in("/dev/shm");
