@@ -70,11 +70,11 @@ bool MapLoop::done() const {
 
 bool MapLoop::has_room() const {
   if (output_.pending() >= kOutputBytes) return false;
-  const auto workers = static_cast<std::size_t>(session_.engine().workers());
-  if (open_items_ < 2 * workers) return true;  // however large they are, nobody should be idle
+  const auto places = static_cast<std::size_t>(session_.engine().calls_at_once());
+  if (open_items_ < 2 * places) return true;  // however large they are, nobody should be idle
   const std::size_t batch = session_.engine().suggested_count(session_.function());
   const std::size_t bytes = open_bytes_ + rest_.held_bytes() + open_items_ * rest_.average_bytes();
-  return open_items_ < std::max(kFewestItems, kChunksPerWorker * batch * workers) &&
+  return open_items_ < std::max(kFewestItems, kChunksPerWorker * batch * places) &&
          bytes < kWindowBytes;
 }
 

@@ -390,4 +390,8 @@ int Engine::workers() const {
   return state_->worker_count;
 }
 
+int Engine::calls_at_once() const {
+  return state_->worker_count * static_cast<int>(state_->options.concurrency);
+}
+
 }  // namespace pyhost::pool

@@ -223,7 +223,8 @@ class Engine {
   void kill();
 
   Stats stats() const;
-  int workers() const;  // as configured
+  int workers() const;        // as configured
+  int calls_at_once() const;  // of all workers together
 
  private:
   struct State;

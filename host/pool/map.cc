@@ -11,8 +11,8 @@
 namespace pyhost::detail {
 namespace {
 
-// Inputs read ahead when the caller does not say: this many batches per worker keep it busy while
-// the caller uses a result.
+// Inputs read ahead when the caller does not say: this many batches per call that may run keep
+// workers busy while the caller uses a result.
 constexpr std::size_t kBatchesAhead = 4;
 
 }  // namespace
@@ -69,11 +69,11 @@ struct RawMap::State {
   std::deque<std::pair<pool::Ticket, std::weak_ptr<MapSink>>> tickets;
 
   void choose_sizes() {
-    const auto workers = static_cast<std::size_t>(pool->engine->workers());
+    const auto places = static_cast<std::size_t>(pool->engine->calls_at_once());
     const std::size_t suggested = pool->engine->suggested_count(function);
-    window = options.window > 0 ? options.window : suggested * workers * kBatchesAhead;
+    window = options.window > 0 ? options.window : suggested * places * kBatchesAhead;
     wanted =
-        static_cast<std::uint32_t>(std::clamp<std::size_t>(window / (2 * workers), 1, suggested));
+        static_cast<std::uint32_t>(std::clamp<std::size_t>(window / (2 * places), 1, suggested));
   }
 
   std::uint64_t announce() {

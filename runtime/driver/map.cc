@@ -25,21 +25,22 @@ namespace {
 
 // Halved: workers run dry while the consumer uses a result. Doubled: more is read ahead for
 // nothing when the consumer stops.
-constexpr int kBatchesPerWorker = 4;
+constexpr int kBatchesPerPlace = 4;
 // Slots of a batch cost about 150 bytes each until they are yielded.
 constexpr std::uint32_t kLargestBatch = 8192;
 
 }  // namespace
 
 Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings& settings,
-         int workers, PyObject* owner)
+         int workers, int places, PyObject* owner)
     : handle_(std::move(handle)),
       input_(std::move(input)),
       settings_(settings),
       owner_(PyRef::borrow(owner)),
-      target_(workers * kBatchesPerWorker),
-      ahead_(settings.ahead != 0 ? settings.ahead
-                                 : kLargestBatch * static_cast<std::uint32_t>(target_)) {}
+      target_(places * kBatchesPerPlace),
+      ahead_(settings.ahead != 0
+                 ? settings.ahead
+                 : kLargestBatch * kBatchesPerPlace * static_cast<std::uint32_t>(workers)) {}
 
 bool Map::room(bool waiting) const {
   if (input_.ended() || unyielded_ >= ahead_ || state_->open_batches() >= target_) return false;

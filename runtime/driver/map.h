@@ -32,13 +32,14 @@ struct OpenBatch {
   pool::Ticket ticket;
 };
 
-// Keeps the workers of a map busy, and yields its results in order.
+// Keeps the workers of a map busy, and yields its results in order. `places`: calls they can run at
+// once.
 //
 // Threads: all operations need the GIL, and give it away while they wait; see `enter`.
 class Map {
  public:
   Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings& settings,
-      int workers, PyObject* owner);
+      int workers, int places, PyObject* owner);
 
   // Submits batches while there is room. `waiting`: the oldest item is not ready. False with an
   // exception set.

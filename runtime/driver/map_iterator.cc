@@ -122,8 +122,9 @@ PyObject* make_map_iterator(const std::shared_ptr<EngineHandle>& handle, MapInpu
   PyRef self = PyRef::steal(the_type->tp_alloc(the_type, 0));
   if (!self) return nullptr;
   MapIterator* iterator = reinterpret_cast<MapIterator*>(self.get());
-  iterator->map = new Map(handle, std::move(input), settings,
-                          without_gil([&] { return engine->workers(); }), owner);
+  iterator->map =
+      new Map(handle, std::move(input), settings, without_gil([&] { return engine->workers(); }),
+              without_gil([&] { return engine->calls_at_once(); }), owner);
   iterator->map->enter(false);  // the input may run code that finds this iterator
   const bool ok = iterator->map->pump(false);
   iterator->map->leave();
