@@ -191,7 +191,7 @@ PyObject* Concurrent::look(PyObject* timeout) {
   }
   // Before the last look: whoever ends a call behind it must ring.
   asleep_ = true;
-  if (start_calls()) return PyLong_FromLong(0);
+  if (start_calls() || intake_.is_over()) return PyLong_FromLong(0);
   PyRef wait = time_to_wait(timeout);
   if (intake_.has_room()) waiter_.arm(wire_.position());
   return wait.release();

@@ -122,6 +122,18 @@ TEST(Recycling, ByMemoryReplacesAWorkerThatKeepsTooMuch) {
   EXPECT_TRUE(eventually([&] { return pool.stats().recycled == 1; }));
 }
 
+TEST(Recycling, OfWorkersWithSeveralCallsWaitsForNone) {
+  Pool pool = start_pool({.workers = 1, .concurrency = 4, .max_tasks_per_worker = 4});
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<int> inputs(80);
+
+  for (auto& result : pool.map<int>("square", inputs)) EXPECT_TRUE(result.ok());
+
+  // A worker that does not hear that it is to end is killed after two seconds, and holds its slot.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 15s);
+  EXPECT_GE(pool.stats().recycled, 18u);
+}
+
 TEST(Recycling, WithOneInterpreterPerWorkerWorksAsWell) {
   Pool pool = start_pool({.workers = 1, .start = "spawn", .max_tasks_per_worker = 2});
   std::map<int, int> calls;
