@@ -14,6 +14,7 @@
 
 #include <pyhost/options.h>
 #include <pyhost/result.h>
+#include <pyhost/stacks.h>
 
 #include <base/clock.h>
 #include <base/futex.h>
@@ -151,14 +152,7 @@ struct Stats {
   std::vector<pid_t> pids;
 };
 
-// Where one worker is.
-struct WorkerStack {
-  int worker = -1;
-  pid_t pid = -1;
-  std::string call;    // what it runs, with its arguments where they are text; empty: nothing
-  double seconds = 0;  // for how long
-  std::string stack;   // Python stacks of its threads, innermost call first; empty: no answer
-};
+using pyhost::WorkerStack;
 
 enum class Wait : std::uint8_t { set, timed_out, interrupted };
 

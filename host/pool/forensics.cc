@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 
+#include <base/oom.h>
+#include <pool/causes.h>
 #include <pool/state.h>
 #include <pool/words.h>
 
@@ -56,8 +59,8 @@ std::string Engine::State::call_text(Worker& worker, const InFlight& flight,
   return text + "(" + cut_text(shown, kMostCallText) + ")";
 }
 
-// The last of what the worker wrote about itself; it is gone from there afterwards.
-std::string Engine::State::take_stack(Worker& worker) {
+// Everything the worker wrote about itself, as far back as kMostStack.
+std::string Engine::State::read_forensics(const Worker& worker) const {
   struct stat info {};
   if (!worker.forensics || fstat(worker.forensics.get(), &info) != 0 || info.st_size <= 0) {
     return {};
@@ -67,6 +70,12 @@ std::string Engine::State::take_stack(Worker& worker) {
   const ssize_t got = pread(worker.forensics.get(), text.data(), text.size(),
                             static_cast<off_t>(size - text.size()));
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  return text;
+}
+
+// The Python stacks in it; they are gone from there afterwards.
+std::string Engine::State::take_stack(Worker& worker) {
+  std::string text = stack_in(read_forensics(worker));
   clear_forensics(worker);
   return text;
 }
@@ -74,6 +83,21 @@ std::string Engine::State::take_stack(Worker& worker) {
 void Engine::State::clear_forensics(Worker& worker) {
   // A worker that sealed or filled its file keeps it as it is: old text is better than none.
   if (worker.forensics && ftruncate(worker.forensics.get(), 0) != 0) return;
+}
+
+// What is known of the end of a worker, whatever it did.
+void Engine::State::tell_end(Worker& worker, Error& error) {
+  const std::string text = read_forensics(worker);
+  error.stack = stack_in(text);
+  error.stderr_tail = worker.err.tail();
+  error.peak_memory = worker.peak_bytes;
+  if (!worker.status) return;
+  if (WIFSIGNALED(*worker.status)) error.signal = WTERMSIG(*worker.status);
+  if (WIFEXITED(*worker.status)) error.exit_code = WEXITSTATUS(*worker.status);
+  if (worker.was_killed || worker.doom) return;  // by this pool, which says why
+  const bool starved =
+      error.signal == SIGKILL && worker.oom_kills && base::oom_kills() > *worker.oom_kills;
+  error.likely_cause = likely_cause(*worker.status, text, starved);
 }
 
 // What an item fails with that its worker had claimed when it died.
@@ -92,9 +116,8 @@ Error Engine::State::crash_error(Worker& worker, const Worker::Victim& victim) {
                                    : std::string("ended together with its zygote");
     error.message += " after " + seconds_text(ran) + " in " + name_of(*victim.work);
     if (worker.status && WIFEXITED(*worker.status)) error.message += ", before the call returned";
-    if (worker.status && WIFSIGNALED(*worker.status)) error.signal = WTERMSIG(*worker.status);
-    if (worker.status && WIFEXITED(*worker.status)) error.exit_code = WEXITSTATUS(*worker.status);
   }
+  if (error.stack.empty()) tell_end(worker, error);
   error.worker = worker.number;
   error.seconds = std::chrono::duration<double>(ran).count();
   error.call = victim.call;

@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include <base/memory.h>
+#include <base/oom.h>
 #include <base/system.h>
 #include <pool/state.h>
 
@@ -77,6 +78,7 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   worker.forensics = base::HostFd(std::move(*forensics));
   watch_fd(worker.out.fd(), Tag::out, worker.number);
   watch_fd(worker.err.fd(), Tag::err, worker.number);
+  worker.oom_kills = base::oom_kills();
   worker.started_at = base::now();
   arm(worker.started_at + options.startup_limit);
   worker.become(WorkerState::forking);
@@ -125,6 +127,7 @@ void Engine::State::kill(Worker& worker) {
   // The pid is this process's while its pidfd says that it runs; later it may be another's.
   if (worker.pidfd && !base::wait_exit(worker.pidfd.get(), base::Deadline::in({}))) {
     base::kill_tree(worker.pid);
+    worker.was_killed = true;
   }
   if (worker.state == WorkerState::dying) return;
   worker.become(WorkerState::dying);

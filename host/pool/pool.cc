@@ -97,6 +97,10 @@ PoolStats Pool::stats() const {
           .pids = stats.pids};
 }
 
+std::vector<WorkerStack> Pool::stacks(std::chrono::nanoseconds limit) const {
+  return state_->engine->stacks(base::Deadline::in(limit));
+}
+
 bool Pool::drain(std::chrono::nanoseconds limit) {
   return state_->engine->drain(base::Deadline::in(limit));
 }

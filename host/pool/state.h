@@ -195,7 +195,11 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- forensics.cc
   std::string name_of(const Submitted& work) const;  // "`load`"
   std::string call_text(Worker& worker, const InFlight& flight, std::uint32_t item) const;
+  std::string read_forensics(const Worker& worker) const;
   std::string take_stack(Worker& worker);
+  void tell_end(Worker& worker, Error& error);
+  std::vector<WorkerStack> ask_stacks();
+  bool collect_stacks(std::vector<WorkerStack>& stacks);  // whether all are there
   void clear_forensics(Worker& worker);
   Error crash_error(Worker& worker, const Worker::Victim& victim);
 
@@ -280,7 +284,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void on_zygote_ready(std::size_t index, const std::string& info);
   Worker* forking_worker(int number);
   void on_forked(process::ControlMessage message);
-  void on_worker_status(pid_t pid, int status);
+  void on_worker_status(pid_t pid, int status, std::uint64_t peak_bytes);
   void on_zygote_end(std::size_t index, std::optional<int> status);
   void on_watcher_end(std::size_t index);
   Zygote& zygote_of(const Worker& worker) { return zygotes[per_worker ? worker.number : 0]; }

@@ -153,9 +153,12 @@ struct Worker {
   };
   bool ended = false;  // its process is gone, as its pidfd told
   base::Moment died_at{};
-  std::optional<int> status;    // of waitpid, as the zygote reported it
-  std::vector<Victim> victims;  // claimed and not replied to when it died
-  std::optional<Error> doom;    // why it was killed: what those without a verdict fail with
+  std::optional<int> status;               // of waitpid, as the zygote reported it
+  std::uint64_t peak_bytes = 0;            // likewise; 0: not known
+  bool was_killed = false;                 // by this pool
+  std::optional<std::uint64_t> oom_kills;  // base::oom_kills() when it started
+  std::vector<Victim> victims;             // claimed and not replied to when it died
+  std::optional<Error> doom;  // why it was killed: what those without a verdict fail with
 
   void become(WorkerState next);
   bool alive() const {

@@ -94,10 +94,11 @@ void Engine::State::on_message(std::size_t index, process::ControlMessage messag
       }
       break;
     case process::ControlKind::exited:
-      on_worker_status(header.pid, header.status);
+      on_worker_status(header.pid, header.status, header.peak_bytes);
       break;
     case process::ControlKind::zygote_exited:
-      on_worker_status(header.pid, header.status);  // a zygote that became a worker
+      on_worker_status(header.pid, header.status,
+                       header.peak_bytes);  // a zygote that became a worker
       on_zygote_end(index, header.status);
       break;
     default:
@@ -147,10 +148,11 @@ void Engine::State::on_forked(process::ControlMessage message) {
   changed.notify_all();
 }
 
-void Engine::State::on_worker_status(pid_t pid, int status) {
+void Engine::State::on_worker_status(pid_t pid, int status, std::uint64_t peak_bytes) {
   for (Worker& worker : workers) {
     if (worker.pid != pid || worker.state == WorkerState::absent) continue;
     worker.status = status;
+    worker.peak_bytes = peak_bytes;
     if (worker.ended) bury(worker);
     return;
   }

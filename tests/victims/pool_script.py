@@ -176,3 +176,140 @@ def announce_and_wait(path):
     open(path, "w").close()
     never_return()
 
+
+def spin(*_):
+    while True:
+        pass
+
+
+def hold_the_gil(*_):
+    """A loop in C that never looks for signals."""
+    return sum(range(10**15))
+
+
+def shrug_off(seconds):
+    """Goes on, whatever is raised in it, for so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            while time.monotonic() < end:
+                time.sleep(0.001)
+        except BaseException:
+            pass
+    return "done anyway"
+
+
+def clean_up(path):
+    """Writes a file when it is asked to stop."""
+    try:
+        never_return()
+    finally:
+        record(path, "cleaned up")
+
+
+def exit_when_stopped():
+    try:
+        never_return()
+    finally:
+        os._exit(9)
+
+
+def stop_self():
+    os.kill(os.getpid(), signal.SIGSTOP)
+    never_return()
+
+
+def ignore_sigterm():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hold_the_gil()
+
+
+def spread(path, depth):
+    """A bounded bomb: every process below starts two more and writes its number."""
+    record(path, os.getpid())
+    for _ in range(2 if depth > 0 else 0):
+        if os.fork() == 0:
+            try:
+                spread(path, depth - 1)
+            finally:
+                os._exit(0)
+    never_return()
+
+
+def wait_in_vfork(path):
+    """Hangs in the kernel: its child opens a FIFO that nobody writes, before it runs a program."""
+    os.mkfifo(path)
+    opens = [(os.POSIX_SPAWN_OPEN, 0, path, os.O_RDONLY, 0)]
+    os.posix_spawn("/bin/true", ["true"], {}, file_actions=opens)
+
+
+def hold(mebibytes):
+    """Holds so much memory that it wrote to, and never returns."""
+    blocks = [bytearray(os.urandom(1024) * 1024) for _ in range(mebibytes)]
+    never_return(blocks)
+
+
+def hold_in_a_child(mebibytes):
+    if os.fork() == 0:
+        hold(mebibytes)
+    never_return()
+
+
+def crash():
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+def abort():
+    os.abort()
+
+
+def exit_with(code):
+    os._exit(code)
+
+
+def count_up(path):
+    """How often it was called with this path, by any worker."""
+    record(path, os.getpid())
+    with open(path) as file:
+        return len(file.readlines())
+
+
+def fail_until(path, times):
+    count = count_up(path)
+    if count <= times:
+        raise ConnectionResetError(f"attempt {count}")
+    return count
+
+
+def die_until(path, times):
+    count = count_up(path)
+    if count <= times:
+        kill_self()
+    return count
+
+
+def hang_until(path, times):
+    count = count_up(path)
+    if count <= times:
+        never_return()
+    return count
+
+
+def fail_until_large(path, times, text):
+    return [fail_until(path, times), len(text)]
+
+
+class Flaw(Exception):
+    pass
+
+
+class SmallFlaw(Flaw):
+    pass
+
+
+def raise_small_flaw(path):
+    count_up(path)
+    raise SmallFlaw("small")

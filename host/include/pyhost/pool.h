@@ -20,6 +20,7 @@
 #include <pyhost/map.h>
 #include <pyhost/options.h>
 #include <pyhost/result.h>
+#include <pyhost/stacks.h>
 #include <pyhost/value.h>
 
 namespace pyhost {
@@ -137,6 +138,10 @@ class PYHOST_EXPORT Pool : public Caller {
   }
 
   PoolStats stats() const;
+
+  // Asks every worker where it is. Blocks until all answered, or `limit`; one that is stopped has
+  // no stack then.
+  std::vector<WorkerStack> stacks(std::chrono::nanoseconds limit = std::chrono::seconds(1)) const;
 
   // Accepts nothing new, waits for what was submitted, then ends the workers. False when the limit
   // passed first: what was left is `cancelled`.
