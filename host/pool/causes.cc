@@ -42,11 +42,14 @@ std::string place(const std::string& origin) {
   return "in `" + origin.substr(slash == std::string::npos ? 3 : slash + 1) + "`";
 }
 
-std::string signal_cause(int number, std::string_view forensics) {
-  const std::string from = origin(number, forensics);
+std::string signal_cause(int number, pid_t worker, std::string_view forensics) {
+  std::string from = origin(number, forensics);
   const char* name = sigabbrev_np(number);
   const std::string signal =
       name != nullptr ? "SIG" + std::string(name) : "signal " + std::to_string(number);
+  const bool by_itself = from == "sent by process " + std::to_string(worker);
+  if (by_itself && number == SIGABRT) from.clear();  // what `abort` does
+  if (by_itself && number != SIGABRT) return signal + ", sent by the worker itself";
   if (from.starts_with("sent by ")) return signal + ", " + from;
   const std::string where = from.empty() ? "in native code" : place(from);
   switch (number) {
@@ -71,9 +74,9 @@ std::string signal_cause(int number, std::string_view forensics) {
 
 }  // namespace
 
-std::string likely_cause(int status, std::string_view forensics, bool starved) {
+std::string likely_cause(int status, pid_t worker, std::string_view forensics, bool starved) {
   if (starved) return "killed by the kernel for want of memory";
-  if (WIFSIGNALED(status)) return signal_cause(WTERMSIG(status), forensics);
+  if (WIFSIGNALED(status)) return signal_cause(WTERMSIG(status), worker, forensics);
   if (!WIFEXITED(status)) return {};
   return "`os._exit(" + std::to_string(WEXITSTATUS(status)) +
          ")`, or a C library that called `exit`";

@@ -52,6 +52,10 @@ std::string Engine::State::call_text(Worker& worker, const InFlight& flight,
     payload = std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
   std::string_view arguments = framed_item(payload, item);
+  constexpr std::string_view kNoKeywords = "],{}]";
+  const bool plain = work.batch.style == wire::Style::call && arguments.starts_with("[[") &&
+                     arguments.ends_with(kNoKeywords);
+  if (plain) arguments = arguments.substr(2, arguments.size() - 2 - kNoKeywords.size());
   if (work.batch.style == wire::Style::args && arguments.size() >= 2) {
     arguments = arguments.substr(1, arguments.size() - 2);
   }
@@ -97,7 +101,7 @@ void Engine::State::tell_end(Worker& worker, Error& error) {
   if (worker.was_killed || worker.doom) return;  // by this pool, which says why
   const bool starved =
       error.signal == SIGKILL && worker.oom_kills && base::oom_kills() > *worker.oom_kills;
-  error.likely_cause = likely_cause(*worker.status, text, starved);
+  error.likely_cause = likely_cause(*worker.status, worker.pid, text, starved);
 }
 
 // What an item fails with that its worker had claimed when it died.

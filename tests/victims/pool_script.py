@@ -313,3 +313,10 @@ class SmallFlaw(Flaw):
 def raise_small_flaw(path):
     count_up(path)
     raise SmallFlaw("small")
+
+
+def die_at_some(number):
+    """Dies at a few of its numbers, half of the time."""
+    if number % 60 == 7 and int.from_bytes(os.urandom(1), "little") < 128:
+        kill_self()
+    return number
