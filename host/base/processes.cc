@@ -92,6 +92,18 @@ std::uint64_t private_bytes(pid_t pid) {
   return own * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
+std::optional<std::uint64_t> proportional_bytes(pid_t pid) {
+  const auto text = read_file("/proc/" + std::to_string(pid) + "/smaps_rollup");
+  constexpr std::string_view kKey = "\nPss_Anon:";
+  const std::size_t key = text.ok() ? text->find(kKey) : std::string::npos;
+  if (key == std::string::npos) return std::nullopt;
+  const std::size_t start = text->find_first_not_of(' ', key + kKey.size());
+  if (start == std::string::npos) return std::nullopt;
+  std::uint64_t kibibytes = 0;
+  std::from_chars(text->data() + start, text->data() + text->size(), kibibytes);
+  return kibibytes * 1024;
+}
+
 std::vector<pid_t> descendants(pid_t pid) {
   std::vector<pid_t> found{pid};
   const bool listed = kernel_lists_children();

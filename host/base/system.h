@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,6 +52,9 @@ std::uint64_t usable_memory();
 // Memory of a process that is its own: resident, not shared with others through files or memfds. 0
 // when it is gone.
 std::uint64_t private_bytes(pid_t pid);
+// Its anonymous memory, where each page counts by its share among all processes that have it.
+// nullopt when the kernel does not tell. Walks all page tables of the process.
+std::optional<std::uint64_t> proportional_bytes(pid_t pid);
 
 // All descendants of `pid` (not itself), children first seen first. Reads /proc.
 std::vector<pid_t> descendants(pid_t pid);

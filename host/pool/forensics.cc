@@ -90,7 +90,7 @@ void Engine::State::clear_forensics(Worker& worker) {
 }
 
 // What is known of the end of a worker, whatever it did.
-void Engine::State::tell_end(Worker& worker, Error& error) {
+void Engine::State::tell_end(const Worker& worker, Error& error) const {
   const std::string text = read_forensics(worker);
   error.stack = stack_in(text);
   error.stderr_tail = worker.err.tail();

@@ -52,6 +52,7 @@ Result<void> Engine::State::greet(Worker& worker) {
 }
 
 Result<void> Engine::State::accept_initializer(Worker& worker, const wire::Reply& reply) {
+  if (reply.kind == wire::Kind::started) return {};
   if (reply.batch != worker.initializer->batch || reply.item != 0) {
     return Error(Code::protocol, "a worker replied to a call it was not given");
   }
@@ -98,7 +99,7 @@ Error Engine::State::start_error(const Worker& worker) const {
     error.message = "workers end before they are ready: " + error.message;
   }
   error.worker = worker.number;
-  error.stderr_tail = worker.err.tail();
+  tell_end(worker, error);
   return error;
 }
 

@@ -61,6 +61,7 @@ base::Duration Engine::State::grace_of(const Submitted& work) const {
 void Engine::State::arm_limits(const Submitted& work, base::Moment now) {
   if (const auto limit = timeout_of(work)) arm(now + *limit);
   if (const auto limit = cpu_of(work)) arm(now + *limit / cpus());
+  if (options.memory > 0) arm(now + kLongItem);
 }
 
 // CPU time of the worker since it claimed the item.

@@ -113,6 +113,7 @@ void Engine::State::on_ready(Worker& worker) {
   start_failures = 0;
   last_ready = now;
   prepare_recycling(worker);
+  note_memory(worker);
   let_go();
   if (target > fewest) arm(now + options.idle_time);
   changed.notify_all();

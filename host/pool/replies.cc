@@ -55,7 +55,8 @@ bool Engine::State::drain(Worker& worker) {
 }
 
 Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
-  if (worker.initializer && reply.kind == wire::Kind::reply) {
+  if (worker.initializer &&
+      (reply.kind == wire::Kind::reply || reply.kind == wire::Kind::started)) {
     return accept_initializer(worker, reply);
   }
   switch (reply.kind) {
@@ -106,6 +107,9 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
   outcome.worker = worker.number;
   outcome.claimed_ns = claimed_ns;
   if (!worker.stops.empty()) judge(worker, *flight, reply.item, outcome);
+  if (reply.status == wire::Status::memory && outcome.raised) {
+    judge_memory(worker, *flight, reply.item, outcome);
+  }
   if (outcome.ok) {
     settle(flight->work, item, std::move(outcome));
   } else {

@@ -175,6 +175,14 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void judge(Worker& worker, const InFlight& flight, std::uint32_t wire_item, Outcome& outcome);
   bool is_late(Worker& worker, std::deque<InFlight>::iterator flight, std::uint32_t wire_item);
 
+  // --- memory_cap.cc
+  void note_memory(Worker& worker);
+  std::uint64_t memory_of(const Worker& worker) const;
+  base::Moment check_memory(Worker& worker, base::Moment now);
+  base::Moment check_residue(Worker& worker, base::Moment now);
+  void judge_memory(Worker& worker, const InFlight& flight, std::uint32_t wire_item,
+                    Outcome& outcome);
+
   // --- cancel.cc
   bool is_away(const Ticket& ticket, std::uint32_t item) const;
   std::uint32_t cancel_queued(const Ticket& ticket, std::optional<std::uint32_t> item);
@@ -197,7 +205,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   std::string call_text(Worker& worker, const InFlight& flight, std::uint32_t item) const;
   std::string read_forensics(const Worker& worker) const;
   std::string take_stack(Worker& worker);
-  void tell_end(Worker& worker, Error& error);
+  void tell_end(const Worker& worker, Error& error) const;
   std::vector<WorkerStack> ask_stacks();
   bool collect_stacks(std::vector<WorkerStack>& stacks);  // whether all are there
   void clear_forensics(Worker& worker);

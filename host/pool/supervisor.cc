@@ -156,17 +156,18 @@ base::Moment Engine::State::check_worker(Worker& worker, base::Moment now) {
     return check_start(worker, now);
   }
   if (!is_up(worker)) return never;
+  const base::Moment weigh = check_residue(worker, now);
   if (worker.stuck && worker.in_flight.empty()) {
     worker.stuck = worker.stopped();
-    return worker.stuck ? now + kClaimPatience : never;
+    return worker.stuck ? now + kClaimPatience : weigh;
   }
   if (worker.in_flight.empty()) {
     worker.wire->trim(kWarmBytes);
-    return never;
+    return weigh;
   }
   drain(worker);
   if (worker.in_flight.empty() || !is_up(worker)) return never;
-  base::Moment next = check_limits(worker, now);
+  const base::Moment next = std::min({weigh, check_limits(worker, now), check_memory(worker, now)});
   if (worker.in_flight.empty() || !is_up(worker)) return next;
   return std::min(next, several() ? check_read_ahead(worker, now) : check_followers(worker, now));
 }

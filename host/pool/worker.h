@@ -141,6 +141,12 @@ struct Worker {
   bool suspect = false;       // seemed to hold too much: rests until it was weighed again
   bool unweighed = false;     // finished calls since it was weighed at rest
 
+  // With a memory cap.
+  bool has_residue = false;  // a call ran into the cap: is it clean enough for the next?
+  base::Moment weigh_at{};
+  std::uint64_t memory_at_start = 0;  // base::private_bytes when it was ready
+  std::uint64_t shared_at_start = 0;  // base::proportional_bytes then
+
   std::deque<Part> pinned;  // for this worker only, before all else (broadcast.cc)
 
   // Dying.

@@ -1,4 +1,5 @@
 """Functions that the tests of the pool call: some work, some do every wrong thing."""
+import asyncio
 import os
 import signal
 import sys
@@ -244,16 +245,25 @@ def wait_in_vfork(path):
     os.posix_spawn("/bin/true", ["true"], {}, file_actions=opens)
 
 
-def hold(mebibytes):
-    """Holds so much memory that it wrote to, and never returns."""
-    blocks = [bytearray(os.urandom(1024) * 1024) for _ in range(mebibytes)]
+def hold_in_both(mebibytes):
+    """Holds so much memory, that it wrote to, in itself and in a child."""
+    os.fork()
+    blocks = [os.urandom(1 << 20) for _ in range(mebibytes)]
     never_return(blocks)
 
 
-def hold_in_a_child(mebibytes):
-    if os.fork() == 0:
-        hold(mebibytes)
-    never_return()
+def share_with_a_child(mebibytes, seconds):
+    """Holds memory that a child has, too, but does not write to."""
+    blocks = [os.urandom(1 << 20) for _ in range(mebibytes)]
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    del blocks
+    return seconds
 
 
 def crash():
@@ -320,3 +330,26 @@ def die_at_some(number):
     if number % 60 == 7 and int.from_bytes(os.urandom(1), "little") < 128:
         kill_self()
     return number
+
+
+async def wait_a_while(seconds):
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+async def wait_for_ever(*_):
+    while True:
+        await asyncio.sleep(60)
+
+
+def want_memory(mebibytes):
+    """Asks Python for more than it may have."""
+    return len(bytearray(mebibytes << 20))
+
+
+LEFT_OVER = []
+
+
+def keep_and_want(kept, wanted):
+    LEFT_OVER.extend(os.urandom(1 << 20) for _ in range(kept))
+    return want_memory(wanted)
