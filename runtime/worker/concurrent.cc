@@ -35,6 +35,7 @@
 #include <worker/intake.h>
 #include <worker/interrupt.h>
 #include <worker/output.h>
+#include <worker/packed.h>
 #include <worker/waiter.h>
 
 namespace pyhost::worker {
@@ -363,6 +364,10 @@ PyRef Concurrent::call_function(Call& call, bool& crossing) {
   const wire::Envelope& envelope = call.record->incoming.envelope;
   const PyRef function = intake_.function_of(call);
   if (!function) return {};
+  if (is_numbers(envelope.codec)) {
+    const PyRef number = number_at(envelope.codec, call.record->incoming.payload, call.reply.item);
+    return number ? PyRef::steal(PyObject_CallOneArg(function.get(), number.get())) : PyRef();
+  }
   python::Arguments arguments;
   crossing = true;
   if (!python::decode_arguments(envelope.codec, envelope.style, call.item, call.owner.get(),

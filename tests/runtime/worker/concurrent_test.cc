@@ -327,6 +327,27 @@ TEST_P(Concurrent, LetsCopiesForkedByTasksEnd) {
   EXPECT_EQ(call_one(worker, "square", "3").payload, "9");
 }
 
+TEST_P(Concurrent, TakesItemsThatAreNumbers) {
+  WorkerProcess worker = start(4);
+  const std::array<std::int64_t, 2> start_and_step = {10, 5};
+  const wire::Call range{.function = define(worker, "square"),
+                         .codec = Codec::range,
+                         .end = 6,
+                         .result_codec = Codec::json,
+                         .payload = std::as_bytes(std::span(start_and_step))};
+
+  ASSERT_TRUE(worker.wire.post(range).value_or_throw().has_value());
+  worker.wire.notify();
+
+  std::map<std::uint32_t, std::string> results;
+  for (int i = 0; i < 6; ++i) {
+    const Reply reply = outcome(worker);
+    results[reply.item] = reply.payload;
+  }
+  EXPECT_EQ(results, (std::map<std::uint32_t, std::string>{
+                         {0, "100"}, {1, "225"}, {2, "400"}, {3, "625"}, {4, "900"}, {5, "1225"}}));
+}
+
 TEST_P(Concurrent, DoesNotRunRevokedItems) {
   WorkerProcess worker = start(2);
   const std::uint32_t waiting = define(worker, "wait_for_signal");
