@@ -79,7 +79,7 @@ def print_row(row, measured):
     for pool, runs in measured.items():
         names = dict.fromkeys(name for run in runs for name in run)
         cells = [f"{name} {shown([run[name] for run in runs if name in run])}" for name in names]
-        print(f"  {pool:24} {'   '.join(cells)}")
+        print(f"  {pool:40} {'   '.join(cells)}")
     words = ratio(row, measured)
     print(f"  -> {words}" if words else "", end="\n" if words else "", flush=True)
 
