@@ -63,15 +63,18 @@ def median(runs, metric):
 
 
 def ratio(row, measured):
-    """How pyhost compares with the best of the other pools, in words; empty: nothing to compare."""
-    others = {pool: median(runs, row.metric) for pool, runs in measured.items() if pool != "pyhost"}
-    others = {pool: value for pool, value in others.items() if value}
-    ours = median(measured.get("pyhost", []), row.metric)
-    if not others or not ours:
+    """How pyhost compares with doing without a pool and with the best of the others; empty: nothing to compare."""
+    figures = {pool: median(runs, row.metric) for pool, runs in measured.items()}
+    ours = figures.pop("pyhost", None)
+    figures = {pool: value for pool, value in figures.items() if value}
+    if not figures or not ours:
         return ""
-    best = (max if row.more_is_better else min)(others, key=others.get)
-    times = ours / others[best] if row.more_is_better else others[best] / ours
-    return f"pyhost: {times:,.2f} times as good as {best}"
+    others = [pool for pool in figures if pool != "serial"]
+    compared = [pool for pool in figures if pool == "serial"]
+    if others:
+        compared.append((max if row.more_is_better else min)(others, key=figures.get))
+    return "pyhost: " + ", ".join(
+        f"{ours / figures[pool] if row.more_is_better else figures[pool] / ours:,.2f} x {pool}" for pool in compared)
 
 
 def print_row(row, measured):

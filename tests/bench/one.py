@@ -17,6 +17,8 @@ SCENARIOS = {**calls.SCENARIOS, **trouble.SCENARIOS, **processes.SCENARIOS}
 def main():
     scenario, name, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
     parameters = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
+    if scenario == "memory":
+        __import__("numpy")  # as a script does that uses it: what is shared with the parent counts once
     pool = pools.POOLS[name](workers)
     metrics = SCENARIOS[scenario](pool, **parameters)
     print(json.dumps(metrics), flush=True)
