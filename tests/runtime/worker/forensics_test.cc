@@ -140,6 +140,21 @@ TEST_P(Forensics, OfAMemoryErrorUnderACapAreAStatusOfTheirOwn) {
   EXPECT_EQ(call(worker, "square", "3").payload, "9");
 }
 
+TEST_P(Forensics, OfAMemoryErrorInAThreadAreTheSame) {
+  process::WorkerSettings settings;
+  settings.memory_bytes = std::uint64_t{64} << 20;
+  settings.concurrency = 2;
+  WorkerProcess worker = zygote_.start_worker(0, ControlKind::fork, settings);
+  (void)post(worker, define(worker, "hoard"), {"500", "10"});
+
+  std::vector<Status> statuses(2);
+  for (int i = 0; i < 4; ++i) {
+    const Reply reply = ZygoteProcess::next_reply(worker);
+    if (reply.kind == wire::Kind::reply) statuses.at(reply.item) = reply.status;
+  }
+  EXPECT_EQ(statuses, (std::vector<Status>{Status::memory, Status::ok}));
+}
+
 TEST_P(Forensics, OfAMemoryErrorNameThePlaceThoughNothingIsLeft) {
   WorkerProcess worker = start_capped(32);
 
