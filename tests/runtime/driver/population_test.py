@@ -139,6 +139,7 @@ class Stacks(WithExecutor):
         self.assertEqual(self.executor.stacks(), [])  # not started
         path = self.folder / "started"
         future = self.executor.submit(touch_and_wait, str(path))
+        self.addCleanup(future.cancel, force=True)
         deadline = time.monotonic() + 30
         while not path.exists():
             self.assertLess(time.monotonic(), deadline)
@@ -151,7 +152,6 @@ class Stacks(WithExecutor):
         self.assertGreater(where.seconds, 0)
         self.assert_says(str(where), f"worker 0 (pid {where.pid})", "in touch_and_wait")
         self.assertIn(where.pid, [other.pid for other in pyhost.stacks()])
-        self.assertTrue(future.cancel(force=True))
 
 
 class Signals(DriverCase):
@@ -178,16 +178,17 @@ wait_in_driver()
 
     def test_sigusr1_prints_the_stacks_of_the_driver_and_of_every_worker(self):
         process = self.start_run()
-        process.send_signal(signal.SIGUSR1)
-        text = b""
+        expected = ("in wait_in_driver", "worker 0 (pid", "in stuck_in_worker")
+        text = ""
         deadline = time.monotonic() + 30
         os.set_blocking(process.stderr.fileno(), False)
-        while b"in stuck_in_worker" not in text and time.monotonic() < deadline:
-            text += process.stderr.read() or b""
-            time.sleep(0.005)
+        while not all(part in text for part in expected) and time.monotonic() < deadline:
+            process.send_signal(signal.SIGUSR1)  # again: the driver may not be waiting yet
+            time.sleep(0.1)
+            text += (process.stderr.read() or b"").decode()
         process.kill()
 
-        self.assert_says(text.decode(), "in wait_in_driver", "worker 0 (pid", "stuck_in_worker")
+        self.assert_says(text, *expected)
 
     def test_a_handler_of_the_script_replaces_that(self):
         process = self.start_run('signal.signal(signal.SIGUSR1, lambda *_: print("mine", flush=True))')
