@@ -3,6 +3,7 @@
 import concurrent.futures
 import ctypes
 import os
+import pathlib
 import pickle
 import signal
 import sys
@@ -99,7 +100,7 @@ class WithFiles(WithExecutor):
     def await_text(self, words, seconds=20):
         deadline = time.monotonic() + seconds
         while True:
-            text = open(self.path).read() if os.path.exists(self.path) else ""
+            text = pathlib.Path(self.path).read_text() if os.path.exists(self.path) else ""
             if words in text:
                 return text
             self.assertLess(time.monotonic(), deadline, f"{words!r} never came; the note is {text!r}")
