@@ -10,6 +10,7 @@
 #include <cli/pool_settings.h>
 #include <cli/session.h>
 #include <cli/signals.h>
+#include <cli/stacks.h>
 #include <cli/target.h>
 #include <cli/text.h>
 #include <poll.h>
@@ -31,46 +32,72 @@ std::string framed(std::string_view item) {
   return payload;
 }
 
-// The outcome, or nothing when a signal came first.
-std::optional<pool::Outcome> wait_for(Chunk& chunk, Rest& rest, const Bell& bell,
-                                      const Signals& signals) {
+// A call on its way, and what may come between.
+struct OneCall {
+  Session& session;
+  Chunk& chunk;
+  Rest& rest;
+  const Bell& bell;
+  const Signals& signals;
+  Messages& messages;
+  pool::Ticket ticket;
+};
+
+// The first signal asks the call to stop, as Ctrl-C does in Python; one more, or one while the
+// script still loads, kills.
+void obey_signals(const OneCall& call, int& seen) {
+  const int count = call.signals.count();
+  if (count == seen) return;
+  const bool first = seen == 0 && count == 1;
+  seen = count;
+  if (first && call.session.started()) {
+    call.session.engine().cancel(call.ticket, std::nullopt, true);
+  } else {
+    call.session.engine().kill();
+  }
+}
+
+pool::Outcome wait_for(const OneCall& call) {
   std::optional<pool::Outcome> result;
-  while (signals.count() == 0) {
-    rest.set(Rest::Depth::sleep);
-    chunk.collect(true, [&](std::uint32_t, pool::Outcome& outcome) {
+  Questions questions(call.signals, call.messages);
+  int signals_seen = 0;
+  for (;;) {
+    obey_signals(call, signals_seen);
+    questions.answer(call.session);
+    call.rest.set(Rest::Depth::sleep);
+    call.chunk.collect(true, [&](std::uint32_t, pool::Outcome& outcome) {
       result = std::move(outcome);
       return true;
     });
-    if (result) return result;
-    pollfd ring{bell.fd(), POLLIN, 0};
-    if (::poll(&ring, 1, -1) > 0) bell.silence();
+    if (result) return std::move(*result);
+    pollfd ring{call.bell.fd(), POLLIN, 0};
+    if (::poll(&ring, 1, -1) > 0) call.bell.silence();
   }
-  return result;
 }
 
-// Waits for the only call of `session` and tells how it went.
-int finish_call(Session& session, Chunk& chunk, Rest& rest, const Bell& bell,
-                const Signals& signals, bool bare, Messages& messages) {
-  std::optional<pool::Outcome> outcome = wait_for(chunk, rest, bell, signals);
-  if (!outcome) {
-    session.engine().kill();
-    messages.say("interrupted: 0 of 1 calls done");
-    return signals.exit_code();
-  }
-  if (!outcome->ok) {
-    const Error error = outcome->error();
+// Waits for the only call of the session and tells how it went.
+int finish_call(const OneCall& call, bool bare) {
+  pool::Outcome outcome = wait_for(call);
+  Messages& messages = call.messages;
+  if (!outcome.ok) {
+    const Error error = outcome.error();
+    if (call.signals.count() > 0) {
+      call.session.engine().kill();
+      messages.say("interrupted: 0 of 1 calls done");
+      return call.signals.exit_code();
+    }
     if (error.code == Code::startup) {
       messages.write(startup_block(error));
       return kHostFailed;
     }
     messages.write("call failed: " + headline(error) + "\n" + details(error));
-    session.drain();
+    call.session.drain();
     return exit_code_for(1);
   }
   std::string text;
-  if (bare) append_bare(outcome->payload, text);
-  const int status = write_out((bare ? text : outcome->payload) + "\n", messages);
-  session.drain();
+  if (bare) append_bare(outcome.payload, text);
+  const int status = write_out((bare ? text : outcome.payload) + "\n", messages);
+  call.session.drain();
   return status;
 }
 
@@ -139,9 +166,9 @@ int run_call(std::span<const std::string> words) {
   batch.style = wire::Style::call;
   batch.payload = framed(*item);
   batch.sink = chunk;
-  (*session)->engine().submit(std::move(batch));
-  return finish_call(**session, *chunk, rest, bell, signals, line->options.has("raw-output"),
-                     messages);
+  const pool::Ticket ticket = (*session)->engine().submit(std::move(batch));
+  return finish_call({**session, *chunk, rest, bell, signals, messages, ticket},
+                     line->options.has("raw-output"));
 }
 
 }  // namespace pyhost::cli

@@ -10,7 +10,8 @@
 // 2. Every line in a chunk that is not printed yet counts against a window of items and bytes. A
 //    consumer that does not read fills the output, then the window, then stops the reading: memory
 //    stays flat for any length of input.
-// 3. A signal stops the reading and takes back what no worker has claimed; a second one kills.
+// 3. A signal stops the reading and takes back what no worker has claimed; a second one kills. What
+//    was done is printed either way.
 #include <cli/exit_code.h>
 #include <cli/failure.h>
 #include <cli/map_loop.h>
@@ -48,11 +49,13 @@ MapLoop::MapLoop(Session& session, Feed& feed, Output& output, Messages& message
       signals_(signals),
       bell_(bell),
       rest_(rest),
-      settings_(settings) {}
+      settings_(settings),
+      questions_(signals, messages) {}
 
 int MapLoop::run() {
   while (!done()) {
     look_at_signals();
+    questions_.answer(session_);
     look_at_start_up();
     collect();
     if (output_.wants_write()) output_.write_ready();
@@ -192,7 +195,12 @@ void MapLoop::look_at_signals() {
     return;
   }
   for (const Open& open : open_) {
-    if (open.ticket != 0) session_.engine().cancel(open.ticket, std::nullopt, false);
+    if (open.ticket) session_.engine().cancel(open.ticket, std::nullopt, false);
+  }
+  if (const std::uint64_t running = session_.engine().stats().in_flight; running > 0) {
+    messages_.say("interrupted: waiting for " + std::to_string(running) + " running call" +
+                  (running == 1 ? "" : "s") + "; press Ctrl-C again to stop " +
+                  (running == 1 ? "it" : "them"));
   }
 }
 
@@ -248,7 +256,11 @@ int MapLoop::finish() {
     messages_.write(*fatal_);
     return kHostFailed;
   }
-  if (!killed_) session_.drain();
+  if (killed_) {
+    output_.write_ready();  // what was done is kept
+  } else {
+    session_.drain();
+  }
   if (signals_seen_ > 0) {
     messages_.say("interrupted: " + std::to_string(done_) + " of " + std::to_string(calls_) +
                   " calls done");

@@ -7,6 +7,7 @@
 #include <cli/output.h>
 #include <cli/session.h>
 #include <cli/signals.h>
+#include <cli/stacks.h>
 
 #include <cstdint>
 #include <deque>
@@ -38,7 +39,7 @@ class MapLoop {
  private:
   struct Open {  // a chunk that is not fully printed
     std::shared_ptr<Chunk> chunk;
-    pool::Ticket ticket = 0;
+    pool::Ticket ticket;
     std::size_t bytes = 0;
   };
 
@@ -64,6 +65,7 @@ class MapLoop {
   const Bell& bell_;
   Rest& rest_;
   const MapSettings settings_;
+  Questions questions_;
 
   Portion portion_;  // being filled
   std::deque<Open> open_;

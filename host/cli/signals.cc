@@ -11,6 +11,7 @@ namespace {
 std::atomic<const Bell*> target_bell{nullptr};
 std::atomic<int> signal_count{0};
 std::atomic<int> first_signal{0};
+std::atomic<int> question_count{0};
 static_assert(std::atomic<const Bell*>::is_always_lock_free &&
               std::atomic<int>::is_always_lock_free);
 
@@ -21,11 +22,16 @@ void on_signal(int number) {
   if (const Bell* bell = target_bell.load()) bell->ring();
 }
 
-void catch_unless_ignored(int number, struct sigaction& before) {
+void on_question(int) {
+  question_count.fetch_add(1);
+  if (const Bell* bell = target_bell.load()) bell->ring();
+}
+
+void catch_unless_ignored(int number, struct sigaction& before, void (*handler)(int)) {
   ::sigaction(number, nullptr, &before);
   if (before.sa_handler == SIG_IGN) return;
   struct sigaction action {};
-  action.sa_handler = on_signal;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // other threads' system calls are none of this signal's business
   ::sigaction(number, &action, nullptr);
 }
@@ -35,9 +41,11 @@ void catch_unless_ignored(int number, struct sigaction& before) {
 Signals::Signals(const Bell& bell) {
   signal_count = 0;
   first_signal = 0;
+  question_count = 0;
   target_bell = &bell;
-  catch_unless_ignored(SIGINT, interrupt_);
-  catch_unless_ignored(SIGTERM, terminate_);
+  catch_unless_ignored(SIGINT, interrupt_, on_signal);
+  catch_unless_ignored(SIGTERM, terminate_, on_signal);
+  catch_unless_ignored(SIGUSR1, question_, on_question);
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &ignore, &pipe_);
@@ -46,12 +54,17 @@ Signals::Signals(const Bell& bell) {
 Signals::~Signals() {
   ::sigaction(SIGINT, &interrupt_, nullptr);
   ::sigaction(SIGTERM, &terminate_, nullptr);
+  ::sigaction(SIGUSR1, &question_, nullptr);
   ::sigaction(SIGPIPE, &pipe_, nullptr);
   target_bell = nullptr;
 }
 
 int Signals::count() const {
   return signal_count.load();
+}
+
+int Signals::questions() const {
+  return question_count.load();
 }
 
 int Signals::exit_code() const {

@@ -4,6 +4,7 @@
 #include <cli/exit_code.h>
 #include <cli/failure.h>
 #include <cli/help.h>
+#include <cli/stacks.h>
 
 #include <gtest/gtest.h>
 
@@ -115,6 +116,21 @@ TEST(Failure, AsJsonLeavesOutWhatIsNotKnown) {
   EXPECT_EQ(json["cause"]["message"], "root");
   EXPECT_FALSE(json.contains("exit_code"));
   EXPECT_FALSE(json.contains("traceback"));
+}
+
+TEST(Stacks, SayWhatEachWorkerRunsForHowLongAndWhere) {
+  std::vector<pyhost::pool::WorkerStack> stacks(3);
+  stacks[0] = {0, 812, "load(\"a.csv\")", 4.26, "  File \"a.py\", line 3 in load\n"};
+  stacks[1] = {1, 813, "", 0, ""};
+  stacks[2] = {2, 814, "load(1)", 0.5, ""};
+
+  EXPECT_EQ(stacks_text(stacks),
+            "3 workers\n"
+            "worker 0 (pid 812): load(\"a.csv\"), for 4.2 s\n"
+            "    File \"a.py\", line 3 in load\n"
+            "worker 1 (pid 813): idle\n"
+            "worker 2 (pid 814): load(1), for 500 ms\n"
+            "  it does not say where it is: it may be stopped\n");
 }
 
 TEST(ExitCode, CountsFailedCallsUpToAHundred) {
