@@ -2,6 +2,7 @@
 #include <cli/failure.h>
 #include <cli/quantities.h>
 #include <cli/text.h>
+#include <pool/words.h>
 
 #include <nlohmann/json.hpp>
 
@@ -32,7 +33,8 @@ std::string circumstances(const Error& error) {
   if (ended_from_outside(error.code)) {
     if (!error.call.empty()) add(error.call.substr(0, error.call.find('\n')));
     if (error.seconds > 0) add("ran " + show_seconds(error.seconds));
-    if (error.peak_memory > 0) add("its worker held at most " + show_size(error.peak_memory));
+    if (error.peak_memory > 0)
+      add("its worker held at most " + pool::bytes_text(error.peak_memory));
   }
   if (error.attempts > 1) add("this was attempt " + std::to_string(error.attempts));
   return text;

@@ -5,6 +5,7 @@
 #include <cli/spelling.h>
 #include <cli/target.h>
 #include <cli/text.h>
+#include <pool/words.h>
 #include <pyhost/error.h>
 
 #include <algorithm>
@@ -101,12 +102,12 @@ Result<std::uint64_t> parse_memory(std::string_view option, std::string_view tex
   if (!bytes) return bytes;
   const std::string shown = "`--" + std::string(option) + " " + std::string(text) + "` ";
   if (*bytes < kLeastMemory) {
-    return Error(Code::startup, shown + "is " + show_size(*bytes) +
+    return Error(Code::startup, shown + "is " + pool::bytes_text(*bytes) +
                                     ", too little for an interpreter; the least is " +
-                                    show_size(kLeastMemory));
+                                    pool::bytes_text(kLeastMemory));
   }
   if (*bytes > usable) {
-    return Error(Code::startup, shown + "is more than the " + show_size(usable) +
+    return Error(Code::startup, shown + "is more than the " + pool::bytes_text(usable) +
                                     " this machine or container has; it would never be reached");
   }
   return bytes;

@@ -108,15 +108,6 @@ Result<std::uint64_t> parse_count(std::string_view option, std::string_view text
   return number;
 }
 
-std::string show_size(std::uint64_t bytes) {
-  constexpr const char* units[] = {"KiB", "MiB", "GiB", "TiB"};
-  if (bytes < 1024) return std::to_string(bytes) + " bytes";
-  double number = static_cast<double>(bytes) / 1024;
-  std::size_t unit = 0;
-  for (; number >= 1024 && unit < 3; ++unit) number /= 1024;
-  return shown(number, units[unit]);
-}
-
 std::string show_seconds(double seconds) {
   if (!(seconds >= 0)) return "0 s";
   if (seconds < 1) {

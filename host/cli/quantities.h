@@ -26,9 +26,6 @@ Result<std::uint64_t> parse_size(std::string_view option, std::string_view text)
 Result<std::uint64_t> parse_count(std::string_view option, std::string_view text,
                                   std::uint64_t least, std::uint64_t most);
 
-// "511.8 MiB", "2 GiB", "980 bytes".
-std::string show_size(std::uint64_t bytes);
-
 // "200 ms", "4.2 s", "3 min 5 s", "2 h 3 min".
 std::string show_seconds(double seconds);
 

@@ -15,13 +15,12 @@ std::string seconds_text(base::Duration duration) {
 }
 
 std::string bytes_text(std::uint64_t bytes) {
-  constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20;
+  constexpr std::array kUnits = {"KiB", "MiB", "GiB", "TiB"};
+  double number = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  for (; number >= 1024 && unit + 1 < kUnits.size(); ++unit) number /= 1024;
   std::array<char, 32> text;
-  if (bytes < kMebibyte) {
-    std::snprintf(text.data(), text.size(), "%.4g KiB", static_cast<double>(bytes) / 1024);
-  } else {
-    std::snprintf(text.data(), text.size(), "%.4g MiB", static_cast<double>(bytes) / kMebibyte);
-  }
+  std::snprintf(text.data(), text.size(), "%.4g %s", number, kUnits[unit]);
   return text.data();
 }
 

@@ -9,7 +9,7 @@
 namespace pyhost::pool {
 
 std::string seconds_text(base::Duration duration);  // "0.25 s"
-std::string bytes_text(std::uint64_t bytes);        // "511.8 MiB", "12 KiB"
+std::string bytes_text(std::uint64_t bytes);        // "511.8 MiB", "1.5 GiB"
 // At most `most` bytes of UTF-8 text: longer ones end in "...", never within a character.
 std::string cut_text(std::string text, std::size_t most);
 

@@ -54,7 +54,7 @@ def for_pool(max_workers=None, start=None, limits=None, **workers):
         found["min_workers"] = found["workers"] = 1
     else:
         found["workers"] = int(_options.get("workers") or 0)
-        found["min_workers"] = int(_options.get("min_workers") or found["workers"])
+        found["min_workers"] = int(_options.get("min_workers", found["workers"]))
     return Settings(start, limits, found)
 
 

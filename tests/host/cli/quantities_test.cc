@@ -67,11 +67,7 @@ TEST(Count, IsAWholeNumberWithinItsRange) {
   }
 }
 
-TEST(Shown, SizesAndTimesHaveTheUnitPeopleUse) {
-  EXPECT_EQ(show_size(980), "980 bytes");
-  EXPECT_EQ(show_size(512ULL << 20), "512 MiB");
-  EXPECT_EQ(show_size(536661196), "511.8 MiB");
-  EXPECT_EQ(show_size(3ULL << 29), "1.5 GiB");
+TEST(Shown, TimesHaveTheUnitsPeopleUse) {
   EXPECT_EQ(show_seconds(0.0001), "less than 1 ms");
   EXPECT_EQ(show_seconds(0.2), "200 ms");
   EXPECT_EQ(show_seconds(4.26), "4.2 s");
