@@ -58,6 +58,35 @@ class Primes(harness.E2E):
         self.assertEqual(result.out.split("\n")[:-1], expected)
 
 
+class Pages(harness.E2E):
+    def test_four_ways_find_the_same_pages(self):
+        for image in ("libpython", "executable"):
+            with self.subTest(image):
+                result = self.pyhost("run", EXAMPLES / "fetch_pages.py", "--python", PYTHON, "--image", image, "--",
+                                     "--pages", "120", "--workers", "2", "--at-once", "10", "--latency", "0.01")
+
+                self.assert_status(result, 0)
+                self.assert_says(result.out, "2 workers, 10 coroutines each", "2 workers, 10 threads each",
+                                 "asyncio alone, 20 coroutines", "ThreadPoolExecutor, 20 threads",
+                                 "all found the same pages")
+                self.assertEqual(result.err, "")
+
+    def test_map_fetches_them_with_coroutines_and_with_threads(self):
+        server = self.start(PYTHON, EXAMPLES / "fetch_pages.py", "--serve", "--latency", "0.01")
+        port = int(server.stdout.readline())
+        urls = [f"http://127.0.0.1:{port}/page/{number}" for number in range(60)]
+        for function in ("fetch", "fetch_blocking"):
+            with self.subTest(function):
+                result = self.pyhost("map", f"{EXAMPLES}/fetch_pages.py:{function}", "-j2", "--concurrency", "10",
+                                     "--python", PYTHON, input="".join(json.dumps(url) + "\n" for url in urls))
+
+                self.assert_status(result, 0)
+                pages = [json.loads(line) for line in result.out.splitlines()]
+                self.assertEqual([page["url"] for page in pages], urls)
+                self.assertEqual(pages[7]["title"], "Page /page/7")
+        self.assert_status(self.finish(server), 0)
+
+
 class Scores(harness.E2E):
     def test_a_cpp_program_scores_records(self):
         records = '{"name": "ada", "orders": [{"days_ago": 1}]}\n{"name": "eve", "orders": 5}\n'
