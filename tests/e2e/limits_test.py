@@ -192,7 +192,8 @@ class Workers(Limits):
 
         self.assert_status(result, 255)
         self.assertEqual(result.out, "")
-        self.assertEqual(result.err.count("RuntimeError: no database\n"), 1, result)
+        self.assertEqual(result.err.count("cannot start"), 1, result)
+        self.assert_says(result.err, "`prepare_badly`", "in prepare_badly", "RuntimeError: no database")
 
     def test_they_are_replaced_after_so_many_calls(self):
         result = self.map("pid", "-j1", "--max-tasks-per-worker", "5", input="1\n" * 20)
