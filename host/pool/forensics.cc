@@ -59,12 +59,6 @@ std::string Engine::State::call_text(Worker& worker, const InFlight& flight,
   if (work.batch.style == wire::Style::args && arguments.size() >= 2) {
     arguments = arguments.substr(1, arguments.size() - 2);
   }
-  // `[[3, "x"],{}]`, as the command sends it without keywords.
-  constexpr std::string_view kNoKeywords = "],{}]";
-  if (work.batch.style == wire::Style::call && arguments.starts_with("[[") &&
-      arguments.ends_with(kNoKeywords)) {
-    arguments = arguments.substr(2, arguments.size() - 2 - kNoKeywords.size());
-  }
   const std::string shown(arguments.substr(0, kMostCallText + 1));
   return text + "(" + cut_text(shown, kMostCallText) + ")";
 }

@@ -220,6 +220,14 @@ class Workers(Limits):
         self.assert_status(result, 0)
         self.assertEqual(max(map(int, result.out.split())), 4)
 
+    def test_a_map_of_a_script_keeps_all_of_them_busy(self):
+        script = self.script(f"import sys, pyhost\nsys.path.insert(0, {str(VICTIMS)!r})\nimport limits\n"
+                             "print(max(pyhost.map(limits.most_at_once, [0.3] * 60)))\n")
+
+        result = self.pyhost("run", script, "-j1", "--concurrency", "20", "--python", PYTHON)
+
+        self.assertEqual((result.out, result.err), ("20\n", ""))
+
     def test_coroutines_run_at_once_too(self):
         result = self.map("nap_without_blocking", "-j1", "--concurrency", "50", input="0.5\n" * 50)
 
