@@ -3,7 +3,7 @@
 #include <base/memory.h>
 #include <base/system.h>
 #include <cli/machine_rows.h>
-#include <cli/quantities.h>
+#include <pool/words.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -66,12 +66,13 @@ std::vector<Row> memory_rows() {
   std::optional<std::uint64_t> limit;
   if (mounts && groups) limit = base::cgroup_memory(*mounts, *groups);
   const std::uint64_t usable = base::usable_memory();
-  return {{"memory", Row::State::ok,
-           show_size(usable) + " usable (" +
-               (limit ? "cgroup limit " + show_size(*limit) : std::string("no cgroup limit")) +
-               "); calls under way may take " + show_size(usable / 4) +
-               " of shared memory per pool",
-           ""}};
+  return {
+      {"memory", Row::State::ok,
+       pool::bytes_text(usable) + " usable (" +
+           (limit ? "cgroup limit " + pool::bytes_text(*limit) : std::string("no cgroup limit")) +
+           "); calls under way may take " + pool::bytes_text(usable / 4) +
+           " of shared memory per pool",
+       ""}};
 }
 
 std::vector<Row> kernel_rows() {
