@@ -213,7 +213,8 @@ Other calls are not affected. Nothing is run twice without --retries. In
              everything goes on
   SIGPIPE    nobody reads stdout any more: ends without a word
 
-In `pyhost run` signals are the script's own, as under python3.
+In `pyhost run` signals are the script's own, as under python3; SIGUSR1 shows
+where the script and the workers are, unless the script handles it.
 
   $ pkill -USR1 -x pyhost
 )"},
