@@ -94,15 +94,17 @@ class Functions:
     def _keep(self, function, number, watch):
         key = id(function)
         known = self.known
+
+        def forget(reference):  # uses no global: those are gone when the interpreter ends
+            entry = known.get(key)
+            if entry is not None and entry.reference is reference:
+                del known[key]
+
         try:
-            reference = weakref.ref(function, lambda gone: known.pop(key, None) if _is(known.get(key), gone) else None)
+            reference = weakref.ref(function, forget)
         except TypeError:  # builtins are there for ever
             reference = function
         known[key] = core.Known(reference, number, watch)
-
-
-def _is(known, reference):
-    return known is not None and known.reference is reference
 
 
 def register(function, snapshot):

@@ -18,6 +18,15 @@ executor.submit(print, "printed by a worker at the end")
         self.assertEqual((outcome.status, outcome.err), (0, ""))
         self.assert_says(outcome.out, "328350 25", "printed by a worker at the end")
 
+    def test_functions_that_are_dropped_at_the_end_say_nothing(self):
+        outcome = self.run_python("""
+import pyhost
+def square(x): return x * x
+kept = [pyhost.submit(square, 3).result(), pyhost.options(retries=1).submit(square, 4).result()]
+print(kept)
+""")
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "[9, 16]\n", ""))
+
     def test_zygotes_do_not_run_the_script(self):
         outcome = self.run_python("""
 import pyhost
