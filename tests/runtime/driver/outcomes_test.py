@@ -240,6 +240,18 @@ class Forced(WithFiles):
         self.assertTrue(future.cancelled())
         self.assertEqual(self.call(echo, 1), 1)
 
+    def test_those_who_wait_by_concurrent_futures_hear_of_it(self):
+        future = self.executor.submit(loop_softly, self.path)
+        called = []
+        future.add_done_callback(called.append)
+        while self.executor._pool.stats()["in_flight"] == 0:
+            time.sleep(0.005)
+        self.assertTrue(future.cancel(force=True))
+
+        self.assertEqual(concurrent.futures.wait([future], timeout=30).done, {future})
+        self.assertTrue(future.cancelled())
+        self.assertEqual(called, [future])
+
     def test_a_task_can_ask_whether_it_is_cancelled(self):
         future = self.executor.submit(wait_until_cancelled, self.path)
         worker, pid = map(int, self.await_text(" ").split())
