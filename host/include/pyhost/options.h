@@ -28,8 +28,8 @@ struct CallOptions {
 // How many workers there are: `4`, or `{1, 8}` for as many as the load wants.
 struct WorkerCount {
   constexpr WorkerCount() = default;
-  constexpr WorkerCount(int count)
-      : min(count), max(count) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor): a plain number is a count
+  constexpr WorkerCount(int count) : min(count), max(count) {}
   constexpr WorkerCount(int fewest, int most) : min(fewest), max(most) {}
   bool operator==(const WorkerCount&) const = default;
   int min = 0;
