@@ -1,8 +1,6 @@
 """Limits of calls and workers, as they are given in Python."""
 
 import concurrent.futures.process
-import pickle
-import time
 import unittest
 
 from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
