@@ -219,6 +219,7 @@ Error Engine::State::verdict(Worker& worker, const Stop& stop, bool killed) {
   error.seconds = std::chrono::duration<double>(base::now() - stop.since).count();
   error.attempts = attempts_of(*stop.work, stop.item);
   error.stack = take_stack(worker);
+  error.stderr_tail = worker.err.tail();
   return error;
 }
 

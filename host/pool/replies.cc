@@ -98,6 +98,14 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
   --worker.ahead;
   --in_flight;
 
+  conclude(worker, *flight, std::move(reply), claimed_ns);
+  if (flight->outstanding == 0) finish(worker, flight);
+  return {};
+}
+
+// What a reply means for its item. Requires: the item is counted nowhere.
+void Engine::State::conclude(Worker& worker, InFlight& flight, wire::Reply reply,
+                             std::uint64_t claimed_ns) {
   Outcome outcome;
   outcome.ok = reply.status == wire::Status::ok;
   outcome.raised = !outcome.ok;
@@ -106,17 +114,15 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
   outcome.payload = std::move(reply.payload);
   outcome.worker = worker.number;
   outcome.claimed_ns = claimed_ns;
-  if (!worker.stops.empty()) judge(worker, *flight, reply.item, outcome);
+  if (!worker.stops.empty()) judge(worker, flight, reply.item, outcome);
   if (reply.status == wire::Status::memory && outcome.raised) {
-    judge_memory(worker, *flight, reply.item, outcome);
+    judge_memory(worker, flight, reply.item, outcome);
   }
   if (outcome.ok) {
-    settle(flight->work, item, std::move(outcome));
+    settle(flight.work, flight.base + reply.item, std::move(outcome));
   } else {
-    settle_or_rerun(worker, *flight, reply.item, std::move(outcome));
+    settle_or_rerun(worker, flight, reply.item, std::move(outcome));
   }
-  if (flight->outstanding == 0) finish(worker, flight);
-  return {};
 }
 
 // The worker found, in the moment of its claim, that the item had been taken back.

@@ -17,6 +17,9 @@ namespace {
 constexpr std::string_view kEnd = "pyhost: end of stacks\n";
 // Between two looks for answers, which take a worker about as long.
 constexpr base::Duration kLook = std::chrono::milliseconds(1);
+// With several calls in flight a worker answers from Python, where it can, and from the signal
+// handler only when asked twice. Shorter interrupts workers that are about to answer.
+constexpr base::Duration kAskAgain = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -63,13 +66,28 @@ bool Engine::State::collect_stacks(std::vector<WorkerStack>& stacks) {
   return all;
 }
 
+void Engine::State::ask_again(const std::vector<WorkerStack>& stacks) {
+  for (const WorkerStack& one : stacks) {
+    if (!one.stack.empty()) continue;
+    for (const Worker& worker : workers) {
+      if (worker.number != one.worker || worker.pid != one.pid || !worker.pidfd) continue;
+      base::send_signal(worker.pidfd.get(), process::interrupt_signal());
+    }
+  }
+}
+
 std::vector<WorkerStack> Engine::stacks(base::Deadline deadline) {
   State& s = *state_;
   if (s.is_copy()) return {};
   State::Lock lock(s.mutex);
   std::vector<WorkerStack> stacks = s.ask_stacks();
   s.run_deferred(lock);
+  base::Deadline again = base::Deadline::in(kAskAgain);
   while (!s.collect_stacks(stacks) && !deadline.passed()) {
+    if (again.passed()) {
+      s.ask_again(stacks);
+      again = base::Deadline::never();
+    }
     lock.unlock();
     std::this_thread::sleep_for(std::min(kLook, deadline.left()));
     lock.lock();

@@ -207,6 +207,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   std::string take_stack(Worker& worker);
   void tell_end(const Worker& worker, Error& error) const;
   std::vector<WorkerStack> ask_stacks();
+  void ask_again(const std::vector<WorkerStack>& stacks);
   bool collect_stacks(std::vector<WorkerStack>& stacks);  // whether all are there
   void clear_forensics(Worker& worker);
   Error crash_error(Worker& worker, const Worker::Victim& victim);
@@ -215,6 +216,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   bool drain();  // all workers; whether anything came
   bool drain(Worker& worker);
   Result<void> accept(Worker& worker, wire::Reply reply);
+  void conclude(Worker& worker, InFlight& flight, wire::Reply reply, std::uint64_t claimed_ns);
   Result<void> accept_stopped(Worker& worker, const wire::Reply& reply);
   std::uint64_t measure(InFlight& flight, const wire::Reply& reply);
   void settle(const Ticket& work, std::uint32_t item, Outcome outcome);

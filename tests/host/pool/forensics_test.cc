@@ -132,6 +132,24 @@ TEST(Stacks, ShowWhatEveryWorkerDoes) {
   EXPECT_TRUE(spins.cancel(true));
 }
 
+TEST(Stacks, OfThreadsAndCoroutinesComeEvenWhenOneHoldsTheGil) {
+  Pool pool = start_pool({.workers = 1, .concurrency = 3});
+  const auto waits = pool.submit<int>("wait_for_ever");
+  EXPECT_FALSE(waits.wait_for(300ms));
+  const auto before = pool.stacks(10s);
+  const auto loops = pool.submit<int>("hold_the_gil");
+  EXPECT_FALSE(loops.wait_for(300ms));
+
+  const auto during = pool.stacks(10s);
+
+  ASSERT_EQ(before.size(), 1u);
+  EXPECT_EQ(before.front().call, "wait_for_ever()");
+  EXPECT_TRUE(contains(before.front().stack, "wait_for_ever"));
+  ASSERT_EQ(during.size(), 1u);
+  EXPECT_TRUE(contains(during.front().call, "hold_the_gil()"));
+  EXPECT_TRUE(contains(during.front().stack, "hold_the_gil"));
+}
+
 TEST(Stacks, OfALoopInCComeAndOfAStoppedWorkerDoNot) {
   Pool pool = start_pool({.workers = 2});
   const auto loops = pool.submit<int>("hold_the_gil");
