@@ -94,7 +94,7 @@ long shared_kib() {
 
 TEST(Memory, GoesBackAfterLargeCalls) {
   Pool pool = start_pool({.workers = 1});
-  const std::string text(60'000'000, 'y');
+  const std::string text(20'000'000, 'y');
 
   EXPECT_EQ(pool.call<std::string>("echo", text).size(), text.size());
 
