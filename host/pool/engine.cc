@@ -193,7 +193,7 @@ std::uint32_t Engine::suggested_count(std::uint32_t function) const {
   const double seconds = s.functions[function].item_seconds;
   if (seconds < 0) return 1;
   return static_cast<std::uint32_t>(
-      std::clamp(kBatchSeconds / std::max(seconds, 1e-7), 1.0, 4096.0));
+      std::clamp(kBatchSeconds / std::max(seconds, kLeastSeconds), 1.0, 32768.0));
 }
 
 Wait Engine::wait(Event& event, base::Deadline deadline) {

@@ -138,6 +138,7 @@ void Engine::State::on_death(Worker& worker) {
   worker.ended = true;
   worker.pidfd.reset();
   if (worker.wire) drain(worker);
+  harvest(worker);
   collect_output(worker, true);
   if (worker.state != WorkerState::dying) {
     worker.become(WorkerState::dying);

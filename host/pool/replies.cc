@@ -12,14 +12,14 @@ namespace {
 // A moving average follows a change of task length within a handful of replies.
 constexpr double kAverageWeight = 0.2;
 
+}  // namespace
+
 Error protocol_error(const Worker& worker, const std::string& what) {
   Error error(Code::protocol, "reply from worker " + std::to_string(worker.number) +
                                   " rejected: " + what + "; worker replaced");
   error.worker = worker.number;
   return error;
 }
-
-}  // namespace
 
 bool Engine::State::drain() {
   bool any = false;
@@ -69,12 +69,12 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
       return {};
     case wire::Kind::stopped:
       return accept_stopped(worker, reply);
+    case wire::Kind::results:
+      return accept_results(worker, std::move(reply));
     default:
       break;
   }
-  const auto flight =
-      std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
-                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
+  const auto flight = flight_of(worker, reply.batch);
   if (flight == worker.in_flight.end()) {
     return protocol_error(worker, "batch " + std::to_string(reply.batch) + " is not in flight");
   }
@@ -127,9 +127,7 @@ void Engine::State::conclude(Worker& worker, InFlight& flight, wire::Reply reply
 
 // The worker found, in the moment of its claim, that the item had been taken back.
 Result<void> Engine::State::accept_stopped(Worker& worker, const wire::Reply& reply) {
-  const auto flight =
-      std::find_if(worker.in_flight.begin(), worker.in_flight.end(),
-                   [&](const InFlight& f) { return f.posted.batch == reply.batch; });
+  const auto flight = flight_of(worker, reply.batch);
   if (flight == worker.in_flight.end()) return {};  // all of it was taken back with certainty
   if (reply.item >= flight->posted.end || flight->work->settled(flight->base + reply.item)) {
     return {};
@@ -154,9 +152,13 @@ std::uint64_t Engine::State::measure(InFlight& flight, const wire::Reply& reply)
                              ? static_cast<double>(flight.last_claim_ns - flight.first_claim_ns) *
                                    1e-9 / (flight.replied - 1)
                              : std::chrono::duration<double>(now - base::moment(claimed)).count();
-  double& average = functions[flight.work->batch.function].item_seconds;
-  average = average < 0 ? seconds : average + kAverageWeight * (seconds - average);
+  average_in(functions[flight.work->batch.function], seconds);
   return claimed;
+}
+
+void Engine::State::average_in(Function& function, double seconds) {
+  double& average = function.item_seconds;
+  average = average < 0 ? seconds : average + kAverageWeight * (seconds - average);
 }
 
 // The only place where an item gets its outcome. Requires: it has none, and is counted nowhere.
@@ -213,7 +215,9 @@ void Engine::State::run_deferred(Lock& lock) {
     batch.swap(deferred);
     lock.unlock();
     for (Deferred& one : batch) {
-      if (one.sink) {
+      if (one.run) {
+        one.sink->settle_run(std::move(*one.run));
+      } else if (one.sink) {
         one.sink->settle(one.item, std::move(one.outcome));
       } else if (one.worker < 0) {
         options.on_notice(one.lines);

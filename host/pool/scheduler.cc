@@ -12,8 +12,9 @@
 namespace pyhost::pool {
 namespace {
 
-constexpr std::uint32_t kMostItems = 4096;  // per record: bounds what one revocation walks over
-constexpr std::size_t kMostRecords = 1024;  // per worker: bounds the search for a reply's batch
+constexpr std::uint32_t kMostItems = 4096;     // per record: bounds what one revocation walks over
+constexpr std::uint32_t kMostNumbers = 32768;  // the same for items without frames
+constexpr std::size_t kMostRecords = 1024;     // per worker: bounds the search for a reply's batch
 
 // Skips `count` framed items from `offset` on.
 std::size_t skip_items(std::string_view payload, std::size_t offset, std::uint32_t count) {
@@ -24,6 +25,20 @@ std::size_t skip_items(std::string_view payload, std::size_t offset, std::uint32
     offset += sizeof length + length;
   }
   return offset;
+}
+
+// The same range without its first `items`.
+std::string later_range(const std::string& range, std::uint32_t items) {
+  std::int64_t start_and_step[2];
+  std::memcpy(start_and_step, range.data(), sizeof start_and_step);
+  start_and_step[0] += start_and_step[1] * items;
+  std::string later(sizeof start_and_step, '\0');
+  std::memcpy(later.data(), start_and_step, sizeof start_and_step);
+  return later;
+}
+
+bool is_numbers(wire::Codec codec) {
+  return codec >= wire::Codec::i64;
 }
 
 wire::Bytes as_bytes(std::string_view text) {
@@ -45,6 +60,15 @@ void Engine::State::enqueue(Part part, bool front) {
 std::string Engine::State::slice(const Submitted& work, std::uint32_t first,
                                  std::uint32_t end) const {
   const std::string& payload = work.batch.payload;
+  switch (work.batch.codec) {
+    case wire::Codec::i64:
+    case wire::Codec::f64:
+      return payload.substr(first * sizeof(std::int64_t), (end - first) * sizeof(std::int64_t));
+    case wire::Codec::range:
+      return later_range(payload, first);
+    default:
+      break;
+  }
   const std::size_t from = skip_items(payload, 0, first);
   const std::size_t to =
       end == work.batch.count ? payload.size() : skip_items(payload, from, end - first);
@@ -52,19 +76,20 @@ std::string Engine::State::slice(const Submitted& work, std::uint32_t first,
 }
 
 // How many items of this function the worker may be given now; 0: none.
-std::uint32_t Engine::State::credit(const Worker& worker, const Function& function) const {
+std::uint32_t Engine::State::credit(const Worker& worker, const Function& function,
+                                    std::uint32_t most_items) const {
   if (several()) return concurrent_credit(worker, function);
   if (worker.stuck || worker.in_flight.size() >= kMostRecords) return 0;
   const std::uint32_t ahead = worker.ahead;
   if (function.item_seconds < 0) return ahead == 0 ? 1 : 0;
-  const double seconds = std::max(function.item_seconds, 1e-7);
+  const double seconds = std::max(function.item_seconds, kLeastSeconds);
   if (ahead == 0) {
     return static_cast<std::uint32_t>(
-        std::clamp(kBatchSeconds / seconds, 1.0, static_cast<double>(kMostItems)));
+        std::clamp(kBatchSeconds / seconds, 1.0, static_cast<double>(most_items)));
   }
   const double room = kAheadSeconds / seconds - ahead;
   if (room < 1) return 0;
-  return static_cast<std::uint32_t>(std::min(room, static_cast<double>(kMostItems)));
+  return static_cast<std::uint32_t>(std::min(room, static_cast<double>(most_items)));
 }
 
 // The worker with the least ahead of it; the lowest number among equals, which is the one most
@@ -118,11 +143,13 @@ bool Engine::State::define_on(Worker& worker, std::uint32_t function) {
 // How many items of the part go into the next record for this worker; 0: none now.
 std::uint32_t Engine::State::next_count(const Worker& worker, const Part& part) const {
   const Submitted& work = *part.work;
-  const std::uint32_t allowed = worker.at_most(credit(worker, functions[work.batch.function]));
+  const std::uint32_t most_items = is_numbers(work.batch.codec) ? kMostNumbers : kMostItems;
+  const std::uint32_t allowed =
+      worker.at_most(credit(worker, functions[work.batch.function], most_items));
   if (allowed == 0) return 0;
   // A fair share, so that the end of a map does not wait for one worker.
   const auto share = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>((queued + worker_count - 1) / worker_count, kMostItems));
+      std::min<std::uint64_t>((queued + worker_count - 1) / worker_count, most_items));
   const std::uint32_t most = std::max<std::uint32_t>(1, std::min(allowed, share));
   std::uint32_t end = part.first + 1;
   while (end < part.end && end - part.first < most && !work.settled(end)) ++end;
@@ -172,6 +199,8 @@ bool Engine::State::post_some(Worker& worker) {
                                    .style = work.batch.style,
                                    .first = 0,
                                    .end = items,
+                                   .result_codec = work.batch.result_codec,
+                                   .packs = work.batch.packs,
                                    .times_cpu = cpu_of(work).has_value(),
                                    .payload = as_bytes(payload)});
   if (!posted.ok()) {

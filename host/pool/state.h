@@ -120,6 +120,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
     std::shared_ptr<Sink> sink;  // or output of `worker`
     std::uint32_t item = 0;
     Outcome outcome;
+    std::unique_ptr<Run> run;  // instead of an outcome
     int worker = -1;
     Stream stream = Stream::out;
     std::string lines;
@@ -137,7 +138,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void record(Worker& worker, const wire::Posted& posted, std::uint32_t items);
   void drop_front(Error error);
   bool define_on(Worker& worker, std::uint32_t function);
-  std::uint32_t credit(const Worker& worker, const Function& function) const;
+  std::uint32_t credit(const Worker& worker, const Function& function,
+                       std::uint32_t most_items) const;
   Worker* next_worker();
   // Wire item numbers.
   void requeue(Worker& worker, InFlight& flight, std::uint32_t first, std::uint32_t end);
@@ -219,6 +221,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void conclude(Worker& worker, InFlight& flight, wire::Reply reply, std::uint64_t claimed_ns);
   Result<void> accept_stopped(Worker& worker, const wire::Reply& reply);
   std::uint64_t measure(InFlight& flight, const wire::Reply& reply);
+  static void average_in(Function& function, double seconds);
   void settle(const Ticket& work, std::uint32_t item, Outcome outcome);
   void fail(const Ticket& work, std::uint32_t item, Error error, int worker);
   void finish(Worker& worker, std::deque<InFlight>::iterator flight);
@@ -227,6 +230,15 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void enter_polling();
   void leave_polling();
   void want(Worker& worker, std::uint32_t wants);
+
+  // --- runs.cc
+  static std::deque<InFlight>::iterator flight_of(Worker& worker, std::uint32_t batch);
+  Result<void> accept_results(Worker& worker, wire::Reply reply);
+  void note_speed(InFlight& flight, const wire::Reply& reply, base::Moment now);
+  Result<void> take_run(Worker& worker, InFlight& flight, Run run);
+  void settle_run(Worker& worker, InFlight& flight, Run run);
+  void settle_stopped(Worker& worker, InFlight& flight, std::uint32_t wire_item);
+  void harvest(Worker& worker);
 
   // --- population.cc
   static std::size_t slots_for(const Options& options, int workers);
@@ -320,9 +332,13 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void shut_down(Lock& lock);
 };
 
+Error protocol_error(const Worker& worker, const std::string& what);
+
 // Items worth about this long travel as one batch. Halved: more records and wake-ups per item.
 // Doubled: a crash or a cancel has more to take back, and the tail of a map gets longer.
 inline constexpr double kBatchSeconds = 1e-3;
+// No call of a Python function is faster; an average of less is noise.
+inline constexpr double kLeastSeconds = 3e-8;
 // Work a worker may have ahead of it. Below one batch it would run dry between replies.
 inline constexpr double kAheadSeconds = 2e-3;
 // An awake worker claims within microseconds. After this long its process is looked at: shorter

@@ -180,6 +180,7 @@ base::Moment Engine::State::check_followers(Worker& worker, base::Moment now) {
     if (now - running->since < kLongItem) return running->since + kLongItem;
     worker.stuck = true;
     take_back(worker);
+    harvest(worker);  // what is done need not wait for it
     return base::Moment::max();
   }
   const InFlight& front = worker.in_flight.front();

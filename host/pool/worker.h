@@ -59,6 +59,7 @@ struct InFlight {
   std::uint32_t base = 0;         // the batch's number of the wire's item 0
   std::uint32_t outstanding = 0;  // items neither settled nor revoked
   std::uint32_t replied = 0;
+  std::uint32_t harvested = 0;  // wire items below it may be reported once more
   base::Moment posted_at;
   std::uint64_t first_claim_ns = 0;
   std::uint64_t last_claim_ns = 0;

@@ -59,7 +59,8 @@ struct Reply {
   std::uint32_t item = 0;
   std::uint32_t end = 0;  // kind results: one past the last item
   std::uint64_t claimed_ns = 0;
-  std::uint64_t block = 0;  // kind release: the host's block
+  std::uint64_t ran_ns = 0;  // kind results: from the first claim to the last result
+  std::uint64_t block = 0;   // kind release: the host's block
   std::string payload;
 };
 
@@ -69,6 +70,16 @@ struct Claim {
   std::uint32_t items = 0;  // index of the claimed item + 1
   std::uint64_t claimed_ns = 0;
   std::uint64_t cpu_ns = 0;  // CPU time of the worker then, if the call was to be timed
+};
+
+// Results that stand in the worker's arena and may not be in the ring: see Runs of results in
+// layout.md.
+struct OpenRun {
+  std::uint32_t batch = 0;
+  std::uint32_t first = 0;
+  Codec codec = Codec::none;
+  std::uint32_t count = 0;
+  std::string payload;
 };
 
 // Makes both regions, posts calls, takes replies, revokes what is not claimed.
@@ -121,6 +132,10 @@ class HostEnd {
 
   // Items at or above the `end` of their batch never ran, even when they are claimed here.
   Claim claim() const;
+
+  // The results that are committed but perhaps not sent, checked as `results` are; nullopt when
+  // there are none, or the worker is just changing them.
+  std::optional<OpenRun> open_run() const;
 
   // The next record, or nullopt when there is none. Error `protocol`: the worker cannot be
   // trusted any more; replace it.

@@ -7,6 +7,7 @@
 #include <base/system.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wire/frames.h>
 #include <wire/host_state.h>
 #include <wire/reply_check.h>
 
@@ -82,25 +83,30 @@ Result<void> HostEnd::State::copy_payload(const Envelope& envelope, std::uint32_
               envelope.payload_bytes);
     return {};
   }
+  return copy_block(envelope.block, envelope.payload_bytes, to);
+}
+
+Result<void> HostEnd::State::copy_block(std::uint64_t block, std::uint64_t bytes,
+                                        std::string& to) const {
   // The file is sparse: a length that costs the worker nothing would cost us that much memory.
   struct stat status {};
   if (fstat(worker_fd.get(), &status) != 0) {
     return base::system_error(Code::protocol, "cannot look at the worker's memory", errno);
   }
   const auto held = static_cast<std::uint64_t>(status.st_blocks) * 512;
-  if (envelope.payload_bytes > held) {
-    return rejected("payload length " + std::to_string(envelope.payload_bytes) +
-                    " exceeds block size " + std::to_string(held));
+  if (bytes > held) {
+    return rejected("payload length " + std::to_string(bytes) + " exceeds block size " +
+                    std::to_string(held));
   }
   try {
-    to.resize(envelope.payload_bytes);
+    to.resize(bytes);
   } catch (const std::bad_alloc&) {
-    return rejected("no memory for its payload of " + std::to_string(envelope.payload_bytes));
+    return rejected("no memory for its payload of " + std::to_string(bytes));
   }
   std::size_t copied = 0;
   while (copied < to.size()) {
     const ssize_t got = pread(worker_fd.get(), to.data() + copied, to.size() - copied,
-                              static_cast<off_t>(envelope.block + copied));
+                              static_cast<off_t>(block + copied));
     if (got > 0) copied += static_cast<std::size_t>(got);
     if (got == 0) return rejected("its region ends within a payload");
     if (got < 0 && errno != EINTR) {
@@ -108,6 +114,44 @@ Result<void> HostEnd::State::copy_payload(const Envelope& envelope, std::uint32_
     }
   }
   return {};
+}
+
+std::optional<OpenRun> HostEnd::open_run() const {
+  const WorkerHeader& theirs = *state_->theirs;
+  const std::uint64_t run = theirs.run.load(std::memory_order_acquire);
+  const std::uint64_t bytes = theirs.run_bytes.load(std::memory_order_acquire);
+  if (bytes == 0) return std::nullopt;
+  Envelope envelope;  // the record that the run would become
+  envelope.size = sizeof envelope;
+  envelope.kind = Kind::results;
+  envelope.flags = kInBlock;
+  envelope.batch = static_cast<std::uint32_t>(run >> 32);
+  envelope.first = static_cast<std::uint32_t>(run);
+  envelope.end = envelope.first + 1;  // as many as the payload turns out to have
+  const std::byte* start = state_->worker_start.data();
+  envelope.block = load_word(start + offsetof(WorkerHeader, run_block));
+  envelope.codec = static_cast<Codec>(load_word(start + offsetof(WorkerHeader, run_codec)) & 0xff);
+  envelope.payload_bytes = bytes;
+  const bool numbers = envelope.codec == Codec::i64 || envelope.codec == Codec::f64;
+  if (numbers) {
+    envelope.end = envelope.first + static_cast<std::uint32_t>(bytes / sizeof(std::int64_t));
+  }
+  ReplyBounds bounds;
+  bounds.arena_begin = arena_begin(state_->sizes.ring_bytes);
+  bounds.region_bytes = state_->sizes.region_bytes;
+  if (envelope_fault(envelope, bounds)) return std::nullopt;
+  OpenRun found{.batch = envelope.batch,
+                .first = envelope.first,
+                .codec = envelope.codec,
+                .count = envelope.end - envelope.first};
+  if (!state_->copy_block(envelope.block, bytes, found.payload).ok()) return std::nullopt;
+  if (theirs.run_bytes.load(std::memory_order_acquire) < bytes) return std::nullopt;
+  if (theirs.run.load(std::memory_order_acquire) != run) return std::nullopt;
+  if (numbers) return found;
+  const std::optional<std::uint32_t> frames = count_frames(found.payload);
+  if (!frames) return std::nullopt;
+  found.count = *frames;
+  return found;
 }
 
 // Whether a `stopped` settles the one item of its batch that is in doubt.
@@ -151,9 +195,16 @@ Result<std::optional<Reply>> HostEnd::next_reply() {
     reply.item = envelope.first;
     reply.end = envelope.end;
     reply.claimed_ns = envelope.claimed_ns;
+    reply.ran_ns = envelope.ran_ns;
     if (envelope.kind == Kind::release) reply.block = envelope.block;
     auto copied = state.copy_payload(envelope, position, reply.payload);
     if (!copied.ok()) return std::move(copied).error();
+    const bool framed = reply.codec == Codec::json || reply.codec == Codec::pickle;
+    if (reply.kind == Kind::results && framed &&
+        count_frames(reply.payload) != reply.end - reply.item) {
+      return rejected("its results are not those of " + std::to_string(reply.end - reply.item) +
+                      " items");
+    }
     state.advance(envelope.size);
     return std::optional<Reply>(std::move(reply));
   }

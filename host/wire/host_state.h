@@ -70,6 +70,7 @@ struct HostEnd::State {
   Result<bool> find_record(ReplyBounds& bounds);
   void advance(std::uint32_t bytes);
   Result<void> check_greeting();
+  Result<void> copy_block(std::uint64_t block, std::uint64_t bytes, std::string& to) const;
   Result<void> copy_payload(const Envelope& envelope, std::uint32_t position, std::string& to);
   bool is_news(const Envelope& stopped);
 };

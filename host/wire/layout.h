@@ -87,7 +87,7 @@ struct Envelope {
   // call: item + 1 of an item that is to stop; raised at any time by the host, who then sends
   // `interrupt_signal`.
   std::uint32_t interrupt = 0;
-  std::uint8_t reserved[8] = {};
+  std::uint64_t ran_ns = 0;  // results: from the first claim to the last result
 };
 
 struct HostHeader {
@@ -123,8 +123,7 @@ struct WorkerHeader {
   std::atomic<std::uint64_t> claim_cpu_ns;  // CPU time of the worker at that claim, with kTimesCpu
   // Results of consecutive items that are committed and not yet sent as one record.
   alignas(kCacheLine) std::uint64_t run_block;  // offset of the block they are in
-  std::uint32_t run_batch;
-  std::uint32_t run_first;  // item of the first
+  std::atomic<std::uint64_t> run;  // (batch << 32) | item of the first; written after the others
   Codec run_codec;
   std::atomic<std::uint64_t> run_bytes;  // of the results in the block; 0: there are none
 };
@@ -136,7 +135,8 @@ static_assert(offsetof(Envelope, kind) == 4 && offsetof(Envelope, codec) == 6 &&
               offsetof(Envelope, end) == 20 && offsetof(Envelope, payload_bytes) == 24 &&
               offsetof(Envelope, block) == 32 && offsetof(Envelope, claimed_ns) == 40 &&
               offsetof(Envelope, status) == 48 && offsetof(Envelope, style) == 50 &&
-              offsetof(Envelope, result_codec) == 51 && offsetof(Envelope, interrupt) == 52);
+              offsetof(Envelope, result_codec) == 51 && offsetof(Envelope, interrupt) == 52 &&
+              offsetof(Envelope, ran_ns) == 56);
 static_assert(offsetof(HostHeader, call_head) == 64 && offsetof(HostHeader, reply_tail) == 128 &&
               offsetof(HostHeader, wants) == 192 && offsetof(HostHeader, wants_room) == 196 &&
               sizeof(HostHeader) <= kHeaderBytes);
@@ -144,9 +144,7 @@ static_assert(offsetof(WorkerHeader, reply_head) == 64 &&
               offsetof(WorkerHeader, call_tail) == 128 && offsetof(WorkerHeader, sleeping) == 192 &&
               offsetof(WorkerHeader, claim) == 256 && offsetof(WorkerHeader, claim_ns) == 264 &&
               offsetof(WorkerHeader, claim_cpu_ns) == 272 &&
-              offsetof(WorkerHeader, run_block) == 320 &&
-              offsetof(WorkerHeader, run_batch) == 328 &&
-              offsetof(WorkerHeader, run_first) == 332 &&
+              offsetof(WorkerHeader, run_block) == 320 && offsetof(WorkerHeader, run) == 328 &&
               offsetof(WorkerHeader, run_codec) == 336 &&
               offsetof(WorkerHeader, run_bytes) == 344 && sizeof(WorkerHeader) <= kHeaderBytes);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free &&

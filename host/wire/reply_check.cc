@@ -1,7 +1,6 @@
 #include <wire/reply_check.h>
 
 #include <algorithm>
-#include <iterator>
 
 namespace pyhost::wire {
 namespace {
@@ -46,6 +45,7 @@ std::optional<std::string> payload_fault(const Envelope& envelope, const ReplyBo
 
 // A run of results must have one for each item. Framed ones are counted when they are taken apart.
 std::optional<std::string> results_fault(const Envelope& envelope) {
+  if (envelope.codec == Codec::none) return "results without a codec";
   if (envelope.end <= envelope.first) {
     return "results of items " + number(envelope.first) + " to " + number(envelope.end);
   }
@@ -103,8 +103,7 @@ std::optional<std::string> envelope_fault(const Envelope& envelope, const ReplyB
   }
   const bool zero = envelope.function == 0 && envelope.style == Style{} &&
                     envelope.result_codec == Codec::none && envelope.interrupt == 0 &&
-                    std::all_of(std::begin(envelope.reserved), std::end(envelope.reserved),
-                                [](std::uint8_t byte) { return byte == 0; });
+                    (results || envelope.ran_ns == 0);
   if (!zero) return "a field that replies do not use is not zero";
   return payload_fault(envelope, bounds);
 }

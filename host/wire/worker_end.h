@@ -30,7 +30,6 @@ struct Outgoing {
   std::uint8_t flags = 0;  // kPrinted, kKeeps
   std::uint32_t batch = 0;
   std::uint32_t item = 0;
-  std::uint32_t end = 0;  // kind results: one past the last item
   std::uint64_t claimed_ns = 0;
   std::uint64_t block = 0;  // kind release
 };
@@ -58,7 +57,9 @@ class WorkerEnd {
 
   // Publishes that `item` starts now. False: it was revoked; nothing of it may run (the host is
   // told where that is in doubt).
-  bool claim(const Incoming& call, std::uint32_t item);
+  // `brisk`: items of well under a microsecond, for which a look at the clock is much. The moment
+  // of the claim may then be that of one of the three before it, by a few ms at most.
+  bool claim(const Incoming& call, std::uint32_t item, bool brisk = false);
   // Whether the host wants `item` of a call that was not `passed` yet to stop. Safe in a signal
   // handler.
   static bool interrupted(const Incoming& call, std::uint32_t item);
@@ -70,6 +71,21 @@ class WorkerEnd {
   // `backpressure`: the payload can never fit.
   Result<bool> reply(const Outgoing& outgoing, std::span<const std::span<const std::byte>> parts);
   void wait_room();
+
+  // Results of consecutive items as one record; see Runs of results in layout.md. One run is open
+  // at a time. While one is, `reply` must not be called for an item of its batch.
+  //
+  // Opens a run of up to `bytes` of results. False: no room in the arena now; use
+  // `reply`.
+  bool open_run(std::uint32_t batch, std::uint32_t first, Codec codec, std::uint64_t bytes);
+  bool run_is_open() const;
+  // Where the result of the next item goes.
+  std::span<std::byte> run_room() const;
+  // The next item's result is in the first `bytes` of `run_room()`. Before the next claim.
+  void commit_run(std::size_t bytes);
+  // Sends what was committed; does nothing when no run is open. False: call `wait_room` and try
+  // again. `flags`: kPrinted.
+  bool close_run(std::uint8_t flags = 0);
 
   // The record will not be read again.
   void passed(const Incoming& incoming);

@@ -4,12 +4,13 @@
 //   call ring  --- define ----------> FunctionTable
 //              --- call ------------> for each item: claim
 //                                       decode arguments ----------------------> function(...)
-//   reply ring <-- reply ------------   encode result or error <---------------- result, exception
+//   reply ring <-- reply, results ---   encode result or error <---------------- result, exception
 //              <-- release ---------  views of a call's block that outlived it are gone
 //              --- retire ----------> exit functions, flush, _exit(0)
 //
-// 1. An item is claimed before anything of it runs, and its reply is committed before the next
-//    claim: after a crash the host knows exactly which item was lost.
+// 1. An item is claimed before anything of it runs, and its result is committed before the next
+//    claim, in a reply or in the open run: after a crash the host knows exactly which item was
+//    lost.
 // 2. Whatever the function raises becomes its reply, SystemExit and KeyboardInterrupt included.
 // 3. A task may fork. The copy must not touch the wire, which is not mapped in it: if it comes back
 //    to this loop, it ends.
@@ -33,6 +34,8 @@
 #include <worker/interrupt.h>
 #include <worker/memory_cap.h>
 #include <worker/output.h>
+#include <worker/packed.h>
+#include <worker/runs.h>
 #include <worker/worker.h>
 
 namespace pyhost::worker {
@@ -88,11 +91,15 @@ class Loop {
  private:
   void idle();
   void call(const Incoming& incoming);
-  void run_item(const Incoming& incoming, std::uint32_t index, std::span<const std::byte> item);
-  bool call_function(const Incoming& incoming, std::span<const std::byte> item, PyObject* owner,
-                     Outgoing& reply);
-  bool evaluate(const wire::Envelope& envelope, std::span<const std::byte> item, PyObject* owner,
-                bool& crossing);
+  void run_item(const Incoming& incoming, std::uint32_t index, std::span<const std::byte> item,
+                PyObject* function);
+  enum class Ended : std::uint8_t { encoded, in_run, failed };
+  Ended call_function(const Incoming& incoming, std::span<const std::byte> item, PyObject* function,
+                      PyObject* owner, Outgoing& reply);
+  Ended evaluate(const Incoming& incoming, std::span<const std::byte> item, PyObject* function,
+                 PyObject* owner, std::uint32_t index, bool& crossing);
+  PyRef call_python(const Incoming& incoming, std::span<const std::byte> item, PyObject* function,
+                    PyObject* owner, std::uint32_t index, bool& crossing);
   void fail(Outgoing& reply, Status status, Codec codec);
   void send(const Outgoing& reply, Parts parts);
   void send_releases();
@@ -100,6 +107,7 @@ class Loop {
   [[noreturn]] void retire();
 
   wire::WorkerEnd wire_;
+  Runs runs_{wire_};
   FunctionTable functions_;
   unsigned generation_;        // base::fork_generation() of this process
   python::Encoded result_;     // reused from item to item
@@ -147,28 +155,24 @@ void Loop::idle() {
 
 void Loop::call(const Incoming& incoming) {
   const wire::Envelope& envelope = incoming.envelope;
+  const bool numbers = is_numbers(envelope.codec);
+  const PyRef function = functions_.get(envelope.function);
+  PyErr_Clear();  // each item of a function that is not there reports it
   std::span<const std::byte> rest = incoming.payload;
-  for (std::uint32_t index = 0; index < envelope.end; ++index) {
-    const auto item = next_item(rest);
+  for (std::uint32_t index = numbers ? envelope.first : 0; index < envelope.end; ++index) {
+    const auto item = numbers ? rest : next_item(rest);
     if (index < envelope.first) continue;
-    if (!wire_.claim(incoming, index)) return;  // this one and all behind it were revoked
-    if (item) {
-      run_item(incoming, index, *item);
-    } else {
-      PyErr_SetString(PyExc_RuntimeError, "the host sent a broken batch; report this");
-      Outgoing reply{.codec = envelope.codec, .batch = envelope.batch, .item = index};
-      reply.claimed_ns = wire_.claimed_ns();
-      fail(reply, Status::raised, envelope.codec);
-      const std::span<const std::byte> part = bytes_of(error_payload_);
-      send(reply, {&part, 1});
-    }
+    // This one and all behind it were revoked.
+    if (!wire_.claim(incoming, index, numbers)) break;
+    run_item(incoming, index, item.value_or(std::span<const std::byte>()), function.get());
   }
+  runs_.close();
 }
 
-void Loop::run_item(const Incoming& incoming, std::uint32_t index,
-                    std::span<const std::byte> item) {
+void Loop::run_item(const Incoming& incoming, std::uint32_t index, std::span<const std::byte> item,
+                    PyObject* function) {
   const wire::Envelope& envelope = incoming.envelope;
-  Outgoing reply{.codec = envelope.codec, .batch = envelope.batch, .item = index};
+  Outgoing reply{.codec = envelope.result_codec, .batch = envelope.batch, .item = index};
   reply.claimed_ns = wire_.claimed_ns();
 
   // Buffers in the call ring are copied (no owner): the ring moves on whether or not a view lives.
@@ -177,14 +181,20 @@ void Loop::run_item(const Incoming& incoming, std::uint32_t index,
     owner = make_block_owner(envelope.block);
     PyErr_Clear();  // without an owner buffers are copied, which is as good
   }
-  const bool ok = call_function(incoming, item, owner.get(), reply);
+  const Ended ended = call_function(incoming, item, function, owner.get(), reply);
   if (owner && keep_if_referenced(owner.get())) reply.flags |= wire::kKeeps;
   if (take_printed()) {
     reply.flags |= wire::kPrinted;
     flush_streams();
     take_printed();
   }
-  if (ok) {
+  if (ended == Ended::in_run) {
+    // Output is told of at once, and results do not wait for items that turn out long.
+    if (runs_.is_late() || (reply.flags & wire::kPrinted) != 0) runs_.close(reply.flags);
+    return;
+  }
+  runs_.close();
+  if (ended == Ended::encoded) {
     send(reply, result_.parts());
     result_ = {};
   } else {
@@ -194,44 +204,63 @@ void Loop::run_item(const Incoming& incoming, std::uint32_t index,
   }
 }
 
-// Fills `result_`, or `error_payload_` and the status.
-bool Loop::call_function(const Incoming& incoming, std::span<const std::byte> item, PyObject* owner,
-                         Outgoing& reply) {
-  const wire::Envelope& envelope = incoming.envelope;
+// Extends the run, or fills `result_`, or `error_payload_` and the status.
+Loop::Ended Loop::call_function(const Incoming& incoming, std::span<const std::byte> item,
+                                PyObject* function, PyObject* owner, Outgoing& reply) {
   bool crossing = false;
   {
     const Interruptible interruptible(incoming, reply.item);
-    if (evaluate(envelope, item, owner, crossing)) return true;
+    const Ended ended = evaluate(incoming, item, function, owner, reply.item, crossing);
+    if (ended != Ended::failed) return ended;
   }
   const bool marshal = crossing && python::marshal_error_pending();
-  fail(reply, marshal ? Status::marshal : Status::raised, envelope.codec);
-  return false;
+  fail(reply, marshal ? Status::marshal : Status::raised, incoming.envelope.result_codec);
+  return Ended::failed;
 }
 
-// Decode, call, encode. False with an exception set; `crossing`: while a value was on its way.
-bool Loop::evaluate(const wire::Envelope& envelope, std::span<const std::byte> item,
-                    PyObject* owner, bool& crossing) {
-  const PyRef function = functions_.get(envelope.function);
-  if (!function) return false;
-  PyRef result;
-  {
-    python::Arguments arguments;
-    crossing = true;
-    const bool decoded =
-        python::decode_arguments(envelope.codec, envelope.style, item, owner, arguments);
-    leave_if_forked();
-    if (!decoded) return false;
-    crossing = false;
-    result =
-        PyRef::steal(PyObject_Call(function.get(), arguments.args.get(), arguments.kwargs.get()));
+// Decode, call, encode. `failed` with an exception set; `crossing`: while a value was on its way.
+Loop::Ended Loop::evaluate(const Incoming& incoming, std::span<const std::byte> item,
+                           PyObject* function, PyObject* owner, std::uint32_t index,
+                           bool& crossing) {
+  const wire::Envelope& envelope = incoming.envelope;
+  if (function == nullptr) {
+    functions_.get(envelope.function);  // sets the exception of its definition
+    return Ended::failed;
   }
+  PyRef result = call_python(incoming, item, function, owner, index, crossing);
   if (result && is_awaitable(result.get())) result = await_result(std::move(result));
   leave_if_forked();
-  if (!result) return false;
+  if (!result) return Ended::failed;
+  if (runs_.add_number(envelope, index, result.get())) return Ended::in_run;
   crossing = true;
-  const bool encoded = result_.encode_result(envelope.codec, result.get());
+  const bool encoded = result_.encode_result(envelope.result_codec, result.get());
   leave_if_forked();
-  return encoded;
+  if (!encoded) return Ended::failed;
+  if (!runs_.add_encoded(envelope, index, result_)) return Ended::encoded;
+  result_ = {};
+  return Ended::in_run;
+}
+
+// Nothing with an exception set.
+PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> item,
+                        PyObject* function, PyObject* owner, std::uint32_t index, bool& crossing) {
+  const wire::Envelope& envelope = incoming.envelope;
+  if (is_numbers(envelope.codec)) {
+    const PyRef number = number_at(envelope.codec, incoming.payload, index);
+    if (!number) return {};
+    // The free slot before the arguments spares bound methods a copy of them.
+    PyObject* arguments[] = {nullptr, number.get()};
+    return PyRef::steal(
+        PyObject_Vectorcall(function, arguments + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  }
+  python::Arguments arguments;
+  crossing = true;
+  const bool decoded =
+      python::decode_arguments(envelope.codec, envelope.style, item, owner, arguments);
+  leave_if_forked();
+  if (!decoded) return {};
+  crossing = false;
+  return PyRef::steal(PyObject_Call(function, arguments.args.get(), arguments.kwargs.get()));
 }
 
 // The pending exception becomes `error_payload_`.

@@ -100,6 +100,20 @@ class Life {
     finish_if_done(place);
   }
 
+  // What is open, for a failure that has to be understood.
+  std::string described() const {
+    const Claim claim = host_.claim();
+    std::string text = "claimed: " + std::to_string(claim.items) + " items of batch " +
+                       std::to_string(claim.batch) +
+                       (host_.replies_waiting() ? "; replies wait" : "; no reply waits");
+    for (const auto& [batch, open] : batches_) {
+      text += "\nbatch " + std::to_string(batch) + " from " + std::to_string(open.posted.first) +
+              " to " + std::to_string(open.posted.end) + ", settled ";
+      for (const bool settled : open.settled) text += settled ? '1' : '0';
+    }
+    return text;
+  }
+
   // Takes every reply there is.
   void drain() {
     for (;;) {

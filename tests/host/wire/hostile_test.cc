@@ -91,8 +91,7 @@ TEST(HostileEnvelope, WithFieldsThatRepliesDoNotUse) {
   EXPECT_EQ(fault_of([](Envelope& e) { e.interrupt = 1; }), fault);
   EXPECT_EQ(fault_of([](Envelope& e) { e.result_codec = Codec::json; }), fault);
   EXPECT_EQ(fault_of([](Envelope& e) { e.style = Style::call; }), fault);
-  EXPECT_EQ(fault_of([](Envelope& e) { e.reserved[0] = 1; }), fault);
-  EXPECT_EQ(fault_of([](Envelope& e) { e.reserved[7] = 1; }), fault);
+  EXPECT_EQ(fault_of([](Envelope& e) { e.ran_ns = 1; }), fault);
 }
 
 TEST(HostileEnvelope, WithAnEndWhereNoneBelongs) {

@@ -101,14 +101,16 @@ class Storm {
       if (life.replies() >= most_replies) break;
       const bool no_room = act(host, life, death == Death::of_its_own);
       const bool news_due = life.batches() != 0 || no_room;
-      if (news_due && !sleep_until_news(host, peer)) return false;
+      if (news_due && !sleep_until_news(host, life, peer)) return false;
       life.drain();
     }
     if (death == Death::none) return retire(host, life, peer), false;
     peer.kill();
     EXPECT_TRUE(base::wait_exit(peer.pidfd(), base::Deadline::in(std::chrono::seconds(20))));
     life.drain();
+    const std::string before = life.described();
     life.bury();
+    if (testing::Test::HasFatalFailure()) ADD_FAILURE() << before;
     return true;
   }
 
@@ -129,12 +131,12 @@ class Storm {
   }
 
   // False when neither a reply nor a death came: somebody sleeps through the news.
-  bool sleep_until_news(HostEnd& host, const Peer& peer) {
+  bool sleep_until_news(HostEnd& host, const Life& life, const Peer& peer) {
     host.set_wants(kRingBell);
     if (!host.replies_waiting()) {
       pollfd entries[] = {{bell_.get(), POLLIN, 0}, {peer.pidfd(), POLLIN, 0}};
       const int ready = poll(entries, 2, kLostWakeUpMs);
-      EXPECT_GT(ready, 0) << "a wake-up was lost";
+      EXPECT_GT(ready, 0) << "a wake-up was lost; " << life.described();
       if (ready <= 0) return false;
     }
     std::uint64_t rings = 0;
@@ -146,12 +148,12 @@ class Storm {
   // Nothing is killed: everything comes back, and so does the memory.
   void retire(HostEnd& host, Life& life, const Peer& peer) {
     while (life.batches() != 0 && !testing::Test::HasFatalFailure()) {
-      if (!sleep_until_news(host, peer)) return;
+      if (!sleep_until_news(host, life, peer)) return;
       ASSERT_FALSE(peer.dead());
       life.drain();
     }
     while (!host.post_retire()) {
-      if (!sleep_until_news(host, peer)) return;
+      if (!sleep_until_news(host, life, peer)) return;
     }
     host.notify();
     ASSERT_TRUE(base::wait_exit(peer.pidfd(), base::Deadline::in(std::chrono::seconds(20))));

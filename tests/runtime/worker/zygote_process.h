@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -24,6 +25,7 @@
 #include <process/control.h>
 #include <process/launch.h>
 #include <process/load_plan.h>
+#include <wire/frames.h>
 #include <wire/host_end.h>
 
 namespace pyhost::test {
@@ -66,6 +68,7 @@ struct WorkerProcess {
   base::UniqueFd out;  // readers of its stdout and stderr
   base::UniqueFd err;
   base::UniqueFd forensics;
+  std::deque<Reply> results;  // of the last run, not asked for yet
   pid_t pid = -1;
   std::uint32_t functions = 0;
 };
@@ -133,8 +136,28 @@ class ZygoteProcess {
     return {};
   }
 
-  // The next record of a worker; fails the test when none comes.
+  // The next record of a worker, or the next result of a run of results; fails the test when none
+  // comes.
   static Reply next_reply(WorkerProcess& worker) {
+    if (worker.results.empty()) {
+      Reply reply = next_record(worker);
+      if (reply.kind != wire::Kind::results || reply.codec >= Codec::i64) return reply;
+      std::string_view rest = reply.payload;
+      while (const auto frame = wire::take_frame(rest)) {
+        Reply result = reply;
+        result.kind = wire::Kind::reply;
+        result.item = reply.item++;
+        result.payload = *frame;
+        worker.results.push_back(std::move(result));
+      }
+    }
+    Reply result = std::move(worker.results.front());
+    worker.results.pop_front();
+    return result;
+  }
+
+  // The next record as it is.
+  static Reply next_record(WorkerProcess& worker) {
     const base::Deadline deadline = base::Deadline::in(kLimit);
     worker.wire.set_wants(wire::kWakeFutex);
     for (;;) {
