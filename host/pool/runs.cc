@@ -72,7 +72,9 @@ Result<void> Engine::State::take_run(Worker& worker, InFlight& flight, Run run) 
         return protocol_error(
             worker, "item " + std::to_string(flight.base + run.first) + " has its outcome already");
       }
-      drop_results(run, 1);
+      std::uint32_t done = 1;
+      while (done < run.count && flight.done(run.first + done)) ++done;
+      drop_results(run, done);
       continue;
     }
     worker.unstick();

@@ -20,8 +20,11 @@
 //   worker knows, and says so: a `reply` or a `stopped` follows. Items below `i` are in no doubt:
 //   they were replied to before `i` was claimed, because a stopped worker claims nothing further
 //   in that batch.
-// So at most one item of a batch is in doubt at any time, and a later batch in the claim word
-// means that every earlier batch is through, its `stopped` already in the ring.
+// So at most one item of a batch is in doubt at any time. A later batch in the claim word means
+// that every earlier batch is through, and what was said of it is in the ring. How far it got is
+// plain when the word said so before H1 already. When it only says so at H2, the worker may have
+// met the lower end at W1, without a word, and gone on: then what ran is what the ring, or the word
+// before H1, tells of.
 //
 // Wake-ups are the same pattern with two words: each side stores its news (call_head; sleeping)
 // and then loads the other's, so at least one of them notices.
@@ -47,6 +50,23 @@ bool valid(const Sizes& sizes) {
   return ring >= kLeastRingBytes && ring <= kMostRingBytes && (ring & (ring - 1)) == 0 &&
          sizes.region_bytes % kPageBytes == 0 &&
          sizes.region_bytes >= arena_begin(ring) + kPageBytes;
+}
+
+// Numbers of batches wrap, so they are compared by distance.
+std::int32_t batches_ahead(const Posted& posted, std::uint64_t word) {
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(word >> 32) - posted.batch);
+}
+
+// Whether the worker went on to a later batch.
+bool is_behind(const Posted& posted, std::uint64_t word) {
+  return word != 0 && batches_ahead(posted, word) > 0;
+}
+
+// Items of the batch that are claimed according to this claim word.
+std::uint32_t claimed_of(const Posted& posted, std::uint64_t word, std::uint32_t end) {
+  if (is_behind(posted, word)) return end;
+  if (word == 0 || batches_ahead(posted, word) < 0) return posted.first;
+  return std::min(static_cast<std::uint32_t>(word), end);
 }
 
 }  // namespace
@@ -129,14 +149,15 @@ std::uint32_t HostEnd::shrink(Posted& posted, std::uint32_t end) {
   if (record == nullptr) return posted.end;
   if (end < record->end) {
     end = std::max(end, posted.first);
+    const auto& claims = state_->theirs->claim;
+    const std::uint64_t before = claims.load(std::memory_order_seq_cst);
     end_word(state_->calls.at(posted.position)).store(end, std::memory_order_seq_cst);  // H1
-    const std::uint64_t word = state_->theirs->claim.load(std::memory_order_seq_cst);   // H2
-    // Numbers of batches wrap, so they are compared by distance.
-    const auto ahead =
-        static_cast<std::int32_t>(static_cast<std::uint32_t>(word >> 32) - posted.batch);
-    std::uint32_t claimed = posted.first;
-    if (word != 0 && ahead == 0) claimed = std::min(static_cast<std::uint32_t>(word), record->end);
-    if (word != 0 && ahead > 0) claimed = record->end;
+    const std::uint64_t word = claims.load(std::memory_order_seq_cst);                  // H2
+    std::uint32_t claimed = claimed_of(posted, word, record->end);
+    if (is_behind(posted, word) && !is_behind(posted, before)) {
+      claimed = std::max(claimed_of(posted, before, record->end),
+                         state_->told_in_ring(posted.batch, record->end));
+    }
     record->end = std::max(end, claimed);
     record->in_doubt = record->end > end ? record->end : 0;
   }

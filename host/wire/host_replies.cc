@@ -154,6 +154,33 @@ std::optional<OpenRun> HostEnd::open_run() const {
   return found;
 }
 
+// One past the last item of the batch that a record not taken yet tells the start or the outcome
+// of, at most `end`; 0 when there is none. `end` as well when the ring makes no sense: next_reply
+// will say so.
+std::uint32_t HostEnd::State::told_in_ring(std::uint32_t batch, std::uint32_t end) const {
+  std::uint32_t position = tail.load(std::memory_order_relaxed);
+  const std::uint32_t told = theirs->reply_head.load(std::memory_order_seq_cst);
+  if (told - position > replies.bytes()) return end;
+  std::uint32_t last = 0;
+  while (position != told) {
+    ReplyBounds bounds;
+    bounds.available = told - position;
+    bounds.to_ring_end = replies.left_to_end(position);
+    const Ring::Start start = replies.start(position);
+    if (start_fault(start, bounds)) return end;
+    if (start.kind != Kind::pad) {
+      const Envelope envelope = replies.envelope(position);
+      const bool tells = envelope.kind == Kind::reply || envelope.kind == Kind::started;
+      if (envelope.batch == batch && tells) last = std::max(last, envelope.first + 1);
+      if (envelope.batch == batch && envelope.kind == Kind::results) {
+        last = std::max(last, envelope.end);
+      }
+    }
+    position += start.size;
+  }
+  return std::min(last, end);
+}
+
 // Whether a `stopped` settles the one item of its batch that is in doubt.
 bool HostEnd::State::is_news(const Envelope& stopped) {
   for (Record& record : posted) {

@@ -73,6 +73,7 @@ struct HostEnd::State {
   Result<void> copy_block(std::uint64_t block, std::uint64_t bytes, std::string& to) const;
   Result<void> copy_payload(const Envelope& envelope, std::uint32_t position, std::string& to);
   bool is_news(const Envelope& stopped);
+  std::uint32_t told_in_ring(std::uint32_t batch, std::uint32_t end) const;
 };
 
 }  // namespace pyhost::wire

@@ -23,6 +23,20 @@ bool send_stopped(Pair& pair, std::uint32_t batch, std::uint32_t item) {
   return pair.worker.reply(stopped, {}).value_or_throw();
 }
 
+// Where a region is mapped with these rights, other than at `known`.
+void* mapping(const std::string& rights, const std::string& name, const void* known) {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const auto start = std::stoull(line, nullptr, 16);
+    const bool wanted = line.find(rights) != std::string::npos;
+    if (wanted && line.find(name) != std::string::npos &&
+        start != reinterpret_cast<std::uintptr_t>(known)) {
+      return reinterpret_cast<void*>(start);
+    }
+  }
+  throw std::runtime_error("no mapping of " + name);
+}
+
 // Calls a function in the middle of the worker's next claim: after its first look at the end, in
 // the place of its first store. (The page stored to is made read-only, and the fault is ours.)
 class InTheMomentOfAClaim {
@@ -45,22 +59,111 @@ class InTheMomentOfAClaim {
  private:
   // Where the worker's end mapped its region; the other writable mapping is the pair's.
   static void* worker_mapping(const Pair& pair) {
-    std::ifstream maps("/proc/self/maps");
-    for (std::string line; std::getline(maps, line);) {
-      const auto start = std::stoull(line, nullptr, 16);
-      const bool writable = line.find(" rw-s ") != std::string::npos;
-      const bool replies = line.find("pyhost-replies") != std::string::npos;
-      if (writable && replies && start != reinterpret_cast<std::uintptr_t>(pair.replies.data())) {
-        return reinterpret_cast<void*>(start);
-      }
-    }
-    throw std::runtime_error("no mapping of the worker's region");
+    return mapping(" rw-s ", "pyhost-replies", pair.replies.data());
   }
 
   inline static void* page_ = nullptr;
   inline static std::function<void()> then_;
   struct sigaction before_ {};
 };
+
+// Calls a function in the middle of the host's next `shrink`, between its store of the lower end
+// and its look at the claim. (Three faults lead there: the first look, the store, the second look.)
+class BetweenTheStoreAndTheLook {
+ public:
+  BetweenTheStoreAndTheLook(const Pair& pair, std::function<void()> then) {
+    claims_ = mapping(" r--s ", "pyhost-replies", nullptr);
+    ring_ = static_cast<std::byte*>(mapping(" rw-s ", "pyhost-calls", nullptr)) + kHeaderBytes;
+    ring_bytes_ = pair.sizes.ring_bytes;
+    then_ = std::move(then);
+    faults_ = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { step(); };
+    action.sa_flags = SA_NODEFER;
+    sigaction(SIGSEGV, &action, &before_);
+    mprotect(claims_, kHeaderBytes, PROT_NONE);
+  }
+  BetweenTheStoreAndTheLook(const BetweenTheStoreAndTheLook&) = delete;
+  BetweenTheStoreAndTheLook& operator=(const BetweenTheStoreAndTheLook&) = delete;
+  ~BetweenTheStoreAndTheLook() { sigaction(SIGSEGV, &before_, nullptr); }
+
+ private:
+  static void step() {
+    switch (faults_++) {
+      case 0:
+        mprotect(claims_, kHeaderBytes, PROT_READ);
+        mprotect(ring_, ring_bytes_, PROT_READ);
+        break;
+      case 1:
+        mprotect(ring_, ring_bytes_, PROT_READ | PROT_WRITE);
+        mprotect(claims_, kHeaderBytes, PROT_NONE);
+        break;
+      case 2:
+        mprotect(claims_, kHeaderBytes, PROT_READ);
+        then_();
+        break;
+      default:
+        std::abort();
+    }
+  }
+
+  inline static void* claims_ = nullptr;
+  inline static std::byte* ring_ = nullptr;
+  inline static std::size_t ring_bytes_ = 0;
+  inline static int faults_ = 0;
+  inline static std::function<void()> then_;
+  struct sigaction before_ {};
+};
+
+// A worker that went on to the next batch because it met the lower end has not run the rest.
+TEST(Claims, TellAWorkerThatMetTheLowerEndFromOneThatWasThrough) {
+  for (const bool replies_are_taken : {true, false}) {
+    Pair pair;
+    Posted first = pair.post("", 0, 20);
+    pair.post("", 0, 1);
+    const auto call = pair.worker.next();
+    for (std::uint32_t item = 0; item < 4; ++item) {
+      ASSERT_TRUE(pair.worker.claim(*call, item));
+      ASSERT_TRUE(pair.send(first.batch, item, "1"));
+    }
+    while (replies_are_taken && pair.host.next_reply().value_or_throw()) {
+    }
+    std::uint32_t certain = 0;
+    {
+      const BetweenTheStoreAndTheLook moment(pair, [&] {
+        EXPECT_FALSE(pair.worker.claim(*call, 4));
+        pair.worker.passed(*call);
+        EXPECT_TRUE(pair.worker.claim(*pair.worker.next(), 0));
+      });
+      certain = pair.host.shrink(first, 4);
+    }
+    EXPECT_EQ(certain, 4u);
+  }
+}
+
+// The same when it ran some more before it met the end.
+TEST(Claims, CountWhatRanBetweenTheTwoLooks) {
+  Pair pair;
+  Posted first = pair.post("", 0, 20);
+  pair.post("", 0, 1);
+  const auto call = pair.worker.next();
+  ASSERT_TRUE(pair.worker.claim(*call, 0));
+  std::uint32_t certain = 0;
+  {
+    const BetweenTheStoreAndTheLook moment(pair, [&] {
+      EXPECT_TRUE(pair.send(first.batch, 0, "1"));
+      for (std::uint32_t item = 1; item < 3; ++item) {
+        EXPECT_TRUE(pair.worker.claim(*call, item));
+        EXPECT_TRUE(pair.send(first.batch, item, "1"));
+      }
+      EXPECT_FALSE(pair.worker.claim(*call, 3));
+      pair.worker.passed(*call);
+      EXPECT_TRUE(pair.worker.claim(*pair.worker.next(), 0));
+    });
+    certain = pair.host.shrink(first, 3);
+  }
+  EXPECT_EQ(certain, 3u);
+}
 
 TEST(Claims, AreVisibleToTheHostWithTheirMoment) {
   Pair pair;
