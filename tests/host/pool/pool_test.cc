@@ -226,7 +226,7 @@ TEST(Future, StopsARunningCallOnlyWhenForced) {
   EXPECT_TRUE(stuck.cancel(true));
 
   EXPECT_EQ(stuck.try_get().error().code, Code::cancelled);
-  EXPECT_EQ(pool.call<int>("pid"), before);
+  EXPECT_EQ(pool.call<int>("pid"), before);  // it stopped when it was asked to
 }
 
 TEST(Timeout, EndsOneCallAndLeavesTheOthersAlone) {
