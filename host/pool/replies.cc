@@ -210,11 +210,10 @@ void Engine::State::collect_output(Worker& worker, bool last) {
 void Engine::State::run_deferred(Lock& lock) {
   if (running_deferred) return;
   running_deferred = true;
-  std::deque<Deferred> batch;
   while (!deferred.empty()) {
-    batch.swap(deferred);
+    under_way.swap(deferred);
     lock.unlock();
-    for (Deferred& one : batch) {
+    for (Deferred& one : under_way) {
       if (one.run) {
         one.sink->settle_run(std::move(*one.run));
       } else if (one.sink) {
@@ -225,7 +224,7 @@ void Engine::State::run_deferred(Lock& lock) {
         options.on_output(one.worker, one.stream, one.lines);
       }
     }
-    batch.clear();
+    under_way.clear();
     lock.lock();
   }
   running_deferred = false;

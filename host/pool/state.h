@@ -125,7 +125,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
     Stream stream = Stream::out;
     std::string lines;
   };
-  std::deque<Deferred> deferred;
+  std::vector<Deferred> deferred;
+  std::vector<Deferred> under_way;  // kept for its memory by run_deferred
   bool running_deferred = false;
 
   using Lock = std::unique_lock<std::mutex>;

@@ -116,7 +116,7 @@ PyObject* map(PyObject* object, PyObject* args) {
   }
   settings.runs_unread = runs_unread != 0;
   settings.has_end = has_end != 0;
-  if (!PyIter_Check(iterator)) {
+  if (!PyIter_Check(iterator) && !PyRange_Check(iterator)) {
     PyErr_SetString(PyExc_TypeError, "expected an iterator");
     return nullptr;
   }
@@ -124,7 +124,7 @@ PyObject* map(PyObject* object, PyObject* args) {
   if (!read_duration(timeout, duration)) return nullptr;
   if (duration) settings.deadline = base::Deadline::in(*duration);
   settings.style = star != 0 ? wire::Style::args : wire::Style::value;
-  MapInput input(PyRef::borrow(iterator), PyRef::borrow(self->dumps));
+  MapInput input(PyRef::borrow(iterator), star == 0, PyRef::borrow(self->dumps));
   return make_map_iterator(self->handle, std::move(input), settings, owner);
 }
 

@@ -26,8 +26,12 @@ namespace {
 // Halved: workers run dry while the consumer uses a result. Doubled: more is read ahead for
 // nothing when the consumer stops.
 constexpr int kBatchesPerPlace = 4;
-// Slots of a batch cost about 150 bytes each until they are yielded.
-constexpr std::uint32_t kLargestBatch = 8192;
+constexpr std::uint32_t kLargestBatch = 32768;
+// Items read ahead per batch that keeps a worker busy. Below the largest batch, as that is reached
+// by plain numbers only, which two workers are busy enough with.
+constexpr std::uint32_t kAheadPerBatch = 16384;
+// Items of a run between two looks whether there is room for more input.
+constexpr std::uint32_t kPumpEvery = 512;
 
 }  // namespace
 
@@ -40,7 +44,7 @@ Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings
       target_(places * kBatchesPerPlace),
       ahead_(settings.ahead != 0
                  ? settings.ahead
-                 : kLargestBatch * kBatchesPerPlace * static_cast<std::uint32_t>(workers)) {}
+                 : kAheadPerBatch * kBatchesPerPlace * static_cast<std::uint32_t>(workers)) {}
 
 bool Map::room(bool waiting) const {
   if (input_.ended() || unyielded_ >= ahead_ || state_->open_batches() >= target_) return false;
@@ -76,6 +80,8 @@ bool Map::submit_batch(pool::Engine& engine, std::uint64_t most) {
   pool::Batch batch;
   batch.function = settings_.function;
   batch.codec = wire::Codec::pickle;
+  batch.result_codec = wire::Codec::pickle;
+  batch.packs = true;
   batch.style = settings_.style;
   batch.limits = settings_.limits;
   input_.fill(batch, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most)));
@@ -95,15 +101,17 @@ bool Map::submit_batch(pool::Engine& engine, std::uint64_t most) {
 }
 
 // False with an exception set.
-bool Map::wait(Slot& slot) {
-  while (!slot.ready.load()) {
+bool Map::wait() {
+  const std::shared_ptr<MapBatch> oldest = batches_.front().sink;
+  while (!oldest->ready(position_)) {
     if (!pump(true)) return false;
     // Below the target once more there is input to send meanwhile.
     const bool more = !input_.ended() && unyielded_ < ahead_;
-    const std::shared_ptr<pool::Event> event = state_->await(slot, more ? target_ - 1 : -1);
+    const std::shared_ptr<pool::Event> event =
+        state_->await(oldest.get(), position_, more ? target_ - 1 : -1);
     bool timed_out = false;
     if (!handle_->wait(*event, settings_.deadline, timed_out)) return false;
-    if (timed_out && !slot.ready.load()) {
+    if (timed_out && !oldest->ready(position_)) {
       raise_futures_error("TimeoutError");
       return false;
     }
@@ -111,26 +119,38 @@ bool Map::wait(Slot& slot) {
   return true;
 }
 
-pool::Outcome Map::advance() {
-  OpenBatch& oldest = batches_.front();
-  pool::Outcome outcome = std::move(oldest.sink->slot(position_).outcome);
+// One more item of the oldest batch.
+void Map::yielded() {
   --unyielded_;
-  if (++position_ == oldest.sink->count()) {
+  if (++position_ == batches_.front().sink->count()) {
     batches_.pop_front();
     position_ = 0;
   }
-  return outcome;
+}
+
+PyRef Map::next_of_run() {
+  yielded();
+  // Workers may run dry while a long run is yielded.
+  if (position_ % kPumpEvery == 0 && !pump(false)) return {};
+  return run_.next();
 }
 
 PyRef Map::next() {
+  if (!run_.empty()) return next_of_run();
   if (!pump(false)) return {};
   if (batches_.empty()) {
     const PyRef failure = input_.take_failure();
     if (failure) raise(failure.get());
     return {};
   }
-  if (!wait(batches_.front().sink->slot(position_))) return {};
-  Decoded decoded = decode(advance());
+  if (!wait()) return {};
+  Segment segment = batches_.front().sink->take(position_);
+  if (auto* run = std::get_if<pool::Run>(&segment)) {
+    run_ = RunReader(std::move(*run));
+    return next_of_run();
+  }
+  yielded();
+  Decoded decoded = decode(std::move(std::get<pool::Outcome>(segment)));
   if (decoded.exception) raise(decoded.exception.get());
   return std::move(decoded.value);
 }
@@ -150,9 +170,8 @@ bool Map::finish(bool wait) {
 
 // Until fewer batches than the target are open. False with an exception set.
 bool Map::wait_for_room() {
-  const Slot none;
   while (state_->open_batches() >= target_) {
-    const std::shared_ptr<pool::Event> event = state_->await(none, target_ - 1);
+    const std::shared_ptr<pool::Event> event = state_->await(nullptr, 0, target_ - 1);
     bool timed_out = false;
     if (!handle_->wait(*event, base::Deadline::never(), timed_out)) return false;
   }
@@ -199,6 +218,7 @@ void Map::clear() {
 void Map::cancel() {
   clear();
   const std::deque<OpenBatch> batches = std::exchange(batches_, {});
+  run_ = RunReader();
   unyielded_ = 0;
   if (batches.empty() || !handle_->usable()) return;
   const std::shared_ptr<pool::Engine> engine = handle_->engine();

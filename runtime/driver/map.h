@@ -6,6 +6,7 @@
 #include <driver/handle.h>
 #include <driver/map_input.h>
 #include <driver/map_state.h>
+#include <driver/run_reader.h>
 #include <python/ref.h>
 #include <wire/layout.h>
 
@@ -69,10 +70,11 @@ class Map {
   bool room(bool waiting) const;
   bool submit_batch(pool::Engine& engine, std::uint64_t most);
   void cut();
-  bool wait(Slot& slot);
+  bool wait();
   bool wait_for_room();
   bool warn_of_cut() const;
-  pool::Outcome advance();
+  void yielded();
+  python::PyRef next_of_run();
 
   std::shared_ptr<EngineHandle> handle_;
   MapInput input_;
@@ -86,6 +88,7 @@ class Map {
   std::shared_ptr<MapState> state_ = std::make_shared<MapState>();
   std::deque<OpenBatch> batches_;
   std::uint32_t position_ = 0;  // in the oldest batch
+  RunReader run_;               // results before `position_` that are not yielded
   std::uint64_t unyielded_ = 0;
 };
 

@@ -1,8 +1,10 @@
 #include <Python.h>
 #include <driver/map_input.h>
 #include <driver/outcome.h>
+#include <python/packed.h>
 #include <python/values.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -18,18 +20,55 @@ void append_length(std::string& out, std::uint64_t bytes) {
   out.append(framed, sizeof framed);
 }
 
+// Batches of numbers shorter than this, because the next item was of another kind, are not worth
+// it.
+constexpr std::uint32_t kFewNumbers = 16;
+
+// An int attribute of a range. False, without an exception, when it needs more than 64 bits.
+bool read_int(PyObject* range, const char* name, std::int64_t& out) {
+  const python::PyRef value = python::PyRef::steal(PyObject_GetAttrString(range, name));
+  int overflow = 0;
+  if (value) out = PyLong_AsLongLongAndOverflow(value.get(), &overflow);
+  const bool ok = value && overflow == 0 && PyErr_Occurred() == nullptr;
+  PyErr_Clear();
+  return ok;
+}
+
 }  // namespace
 
-// Appends the next item, framed, to `item`. False: the input has ended, for whatever reason.
-bool MapInput::pull(std::string& item, bool& has_buffers) {
-  const python::PyRef value = python::PyRef::steal(PyIter_Next(items_.get()));
-  if (!value) {
-    if (PyErr_Occurred() != nullptr) fail();
+MapInput::MapInput(python::PyRef items, bool numbers, python::PyRef dumps)
+    : items_(std::move(items)), dumps_(std::move(dumps)), numbers_(numbers) {
+  if (!PyRange_Check(items_.get())) return;
+  const Py_ssize_t length = PyObject_Length(items_.get());
+  PyErr_Clear();
+  std::int64_t stop = 0;
+  const bool fits = read_int(items_.get(), "start", range_next_) &&
+                    read_int(items_.get(), "stop", stop) &&
+                    read_int(items_.get(), "step", range_step_);
+  if (numbers && length >= 0 && fits) {
+    range_left_ = static_cast<std::uint64_t>(length);
     items_ = {};
-    return false;
+    return;
   }
+  items_ = python::PyRef::steal(PyObject_GetIter(items_.get()));
+  if (!items_) fail();
+}
+
+// The next item. Nothing: the input has ended, for whatever reason.
+python::PyRef MapInput::pull() {
+  if (held_value_) return std::move(held_value_);
+  if (!items_) return {};
+  python::PyRef value = python::PyRef::steal(PyIter_Next(items_.get()));
+  if (value) return value;
+  if (PyErr_Occurred() != nullptr) fail();
+  items_ = {};
+  return {};
+}
+
+// Appends the item, framed, to `item`. False: it ended the input.
+bool MapInput::encode(PyObject* value, std::string& item, bool& has_buffers) {
   python::Encoded encoded;
-  if (!encoded.encode_item(wire::Codec::pickle, value.get(), dumps_.get())) {
+  if (!encoded.encode_item(wire::Codec::pickle, value, dumps_.get())) {
     fail();
     items_ = {};
     return false;
@@ -48,6 +87,8 @@ void MapInput::cut() {
   fail();
   items_ = {};
   held_.clear();
+  held_value_ = {};
+  range_left_ = 0;
 }
 
 void MapInput::fill(pool::Batch& batch, std::uint32_t most) {
@@ -57,17 +98,52 @@ void MapInput::fill(pool::Batch& batch, std::uint32_t most) {
     batch.count = 1;
     return;
   }
-  while (items_ && batch.count < most && batch.payload.size() < kBatchBytes) {
+  if (range_left_ != 0) return fill_range(batch, most);
+  python::PyRef first = pull();
+  if (!first) return;
+  const wire::Codec codec = numbers_ ? python::packs_as(first.get()) : wire::Codec::none;
+  if (codec == wire::Codec::none) return fill_framed(batch, std::move(first), most);
+  batch.codec = codec;
+  fill_numbers(batch, std::move(first), most);
+}
+
+void MapInput::fill_range(pool::Batch& batch, std::uint32_t most) {
+  batch.codec = wire::Codec::range;
+  batch.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(most, range_left_));
+  const std::int64_t start_and_step[] = {range_next_, range_step_};
+  batch.payload.assign(reinterpret_cast<const char*>(start_and_step), sizeof start_and_step);
+  range_left_ -= batch.count;
+  if (range_left_ != 0) range_next_ += range_step_ * std::int64_t{batch.count};
+}
+
+void MapInput::fill_numbers(pool::Batch& batch, python::PyRef first, std::uint32_t most) {
+  batch.payload.reserve(std::min<std::size_t>(most, kBatchBytes / 8) * 8);
+  for (python::PyRef value = std::move(first); value;) {
+    std::byte packed[8];
+    python::pack(value.get(), packed);
+    batch.payload.append(reinterpret_cast<const char*>(packed), sizeof packed);
+    if (++batch.count == most || batch.payload.size() >= kBatchBytes) return;
+    value = pull();
+    if (value && python::packs_as(value.get()) != batch.codec) {
+      if (batch.count < kFewNumbers) numbers_ = false;
+      held_value_ = std::move(value);
+      return;
+    }
+  }
+}
+
+void MapInput::fill_framed(pool::Batch& batch, python::PyRef first, std::uint32_t most) {
+  for (python::PyRef value = std::move(first); value; value = pull()) {
     const std::size_t before = batch.payload.size();
     bool has_buffers = false;
-    if (!pull(batch.payload, has_buffers)) return;
+    if (!encode(value.get(), batch.payload, has_buffers)) return;
     if (has_buffers && batch.count > 0) {
       held_ = batch.payload.substr(before);
       batch.payload.resize(before);
       return;
     }
     ++batch.count;
-    if (has_buffers) return;
+    if (has_buffers || batch.count == most || batch.payload.size() >= kBatchBytes) return;
   }
 }
 
@@ -75,6 +151,7 @@ int MapInput::traverse(visitproc visit, void* arg) const {
   Py_VISIT(items_.get());
   Py_VISIT(dumps_.get());
   Py_VISIT(failure_.get());
+  Py_VISIT(held_value_.get());
   return 0;
 }
 
@@ -82,7 +159,9 @@ void MapInput::clear() {
   items_ = {};
   dumps_ = {};
   failure_ = {};
+  held_value_ = {};
   held_.clear();
+  range_left_ = 0;
 }
 
 }  // namespace pyhost::driver

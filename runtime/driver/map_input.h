@@ -10,21 +10,23 @@
 
 namespace pyhost::driver {
 
-// Pulls and encodes the items of a map, no more than it is asked for.
+// Pulls and encodes the items of a map, no more than it is asked for. Plain ints and floats are
+// sent as numbers, a range as its start and step.
 //
 // Threads: all operations need the GIL; one at a time. They run Python code of the user.
 class MapInput {
  public:
-  // `items`: an iterator. `dumps`: see python::Encoded.
-  MapInput(python::PyRef items, python::PyRef dumps)
-      : items_(std::move(items)), dumps_(std::move(dumps)) {}
+  // `items`: an iterator, or a range. `numbers`: items are single arguments, which may be sent as
+  // numbers. `dumps`: see python::Encoded.
+  MapInput(python::PyRef items, bool numbers, python::PyRef dumps);
 
-  // Fills count and payload of `batch` with up to `most` items; fewer when the input ends, a byte
-  // limit is reached, or an item has out-of-band buffers, which travels alone.
+  // Fills codec, count and payload of `batch` with up to `most` items; fewer when the input ends, a
+  // byte limit is reached, the items are of another kind, or one has out-of-band buffers, which
+  // travels alone.
   void fill(pool::Batch& batch, std::uint32_t most);
 
   // No item is left to be filled in; `failure` says whether that is because of an exception.
-  bool ended() const { return !items_ && held_.empty(); }
+  bool ended() const { return !items_ && held_.empty() && !held_value_ && range_left_ == 0; }
   // Ends the input here, with the exception that is set.
   void cut();
   // The exception that ended the input, else empty. It belongs behind the last item.
@@ -34,13 +36,22 @@ class MapInput {
   void clear();
 
  private:
-  bool pull(std::string& item, bool& has_buffers);
+  python::PyRef pull();
+  bool encode(PyObject* value, std::string& item, bool& has_buffers);
+  void fill_range(pool::Batch& batch, std::uint32_t most);
+  void fill_numbers(pool::Batch& batch, python::PyRef first, std::uint32_t most);
+  void fill_framed(pool::Batch& batch, python::PyRef first, std::uint32_t most);
   void fail();
 
   python::PyRef items_;  // empty once exhausted
   python::PyRef dumps_;
   python::PyRef failure_;
-  std::string held_;  // an encoded item with buffers that waits for a batch of its own
+  std::string held_;          // an encoded item with buffers that waits for a batch of its own
+  python::PyRef held_value_;  // an item that waits for a batch of its kind
+  bool numbers_ = false;
+  std::int64_t range_next_ = 0;
+  std::int64_t range_step_ = 0;
+  std::uint64_t range_left_ = 0;
 };
 
 }  // namespace pyhost::driver

@@ -4,37 +4,71 @@
 
 namespace pyhost::driver {
 
-// Sequentially consistent on purpose: either the iterating thread sees the slot ready after it
-// announced what it awaits, or this thread sees the announcement.
-void MapState::item_settled(const Slot& slot, bool last_of_batch) {
-  bool wake = awaited_.load() == &slot;
-  if (last_of_batch) wake |= open_batches_.fetch_sub(1) - 1 <= awaited_batches_.load();
-  if (!wake) return;
-  std::shared_ptr<pool::Event> waiter;
-  {
-    const std::lock_guard lock(mutex_);
-    waiter = waiter_;
-  }
-  if (waiter) waiter->set();
+int MapState::open_batches() const {
+  const std::lock_guard lock(mutex_);
+  return open_batches_;
 }
 
-std::shared_ptr<pool::Event> MapState::await(const Slot& slot, int batches) {
+void MapState::batch_opened() {
+  const std::lock_guard lock(mutex_);
+  ++open_batches_;
+}
+
+std::shared_ptr<pool::Event> MapState::await(const MapBatch* batch, std::uint32_t item,
+                                             int batches) {
   auto event = std::make_shared<pool::Event>();
-  {
-    const std::lock_guard lock(mutex_);
-    waiter_ = event;
-  }
-  awaited_.store(&slot);
-  awaited_batches_.store(batches);
-  if (slot.ready.load() || open_batches_.load() <= batches) event->set();
+  const std::lock_guard lock(mutex_);
+  waiter_ = event;
+  awaited_ = batch;
+  awaited_item_ = item;
+  awaited_batches_ = batches;
+  const bool there = batch != nullptr && batch->segments_.count(item) != 0;
+  if (there || open_batches_ <= batches) event->set();
   return event;
 }
 
+void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_batch,
+                       std::unique_lock<std::mutex> lock) {
+  if (last_of_batch) --open_batches_;
+  const bool wakes = (awaited_ == &batch && awaited_item_ == first) ||
+                     (last_of_batch && open_batches_ <= awaited_batches_);
+  if (!wakes) return;
+  const std::shared_ptr<pool::Event> waiter = std::exchange(waiter_, nullptr);
+  lock.unlock();
+  if (waiter) waiter->set();
+}
+
+void MapBatch::put(std::uint32_t first, std::uint32_t items, Segment segment) {
+  std::unique_lock lock(map_->mutex_);
+  segments_.emplace(first, std::move(segment));
+  left_ -= items;
+  map_->settled(*this, first, left_ == 0, std::move(lock));
+}
+
 void MapBatch::settle(std::uint32_t item, pool::Outcome outcome) {
-  Slot& slot = slots_[item];
-  slot.outcome = std::move(outcome);
-  slot.ready.store(true);
-  map_->item_settled(slot, left_.fetch_sub(1) == 1);
+  put(item, 1, std::move(outcome));
+}
+
+void MapBatch::settle_run(pool::Run run) {
+  const std::uint32_t first = run.first;
+  const std::uint32_t count = run.count;
+  put(first, count, std::move(run));
+}
+
+bool MapBatch::ready(std::uint32_t item) const {
+  const std::lock_guard lock(map_->mutex_);
+  return segments_.count(item) != 0;
+}
+
+Segment MapBatch::take(std::uint32_t item) {
+  const std::lock_guard lock(map_->mutex_);
+  auto node = segments_.extract(item);
+  return std::move(node.mapped());
+}
+
+bool MapBatch::settled() const {
+  const std::lock_guard lock(map_->mutex_);
+  return left_ == 0;
 }
 
 }  // namespace pyhost::driver

@@ -4,19 +4,18 @@
 
 #include <pool/engine.h>
 
-#include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <variant>
 
 namespace pyhost::driver {
 
-// One item of a batch. `outcome` may be read and moved out once `ready` is true.
-struct Slot {
-  pool::Outcome outcome;
-  std::atomic<bool> ready{false};
-};
+// What became of one item, or results of consecutive items that came together.
+using Segment = std::variant<pool::Outcome, pool::Run>;
+
+class MapBatch;
 
 // What the iterating thread waits for, and how it is woken.
 //
@@ -24,19 +23,23 @@ struct Slot {
 class MapState {
  public:
   // Batches not completely settled.
-  int open_batches() const { return open_batches_.load(); }
-  void batch_opened() { open_batches_.fetch_add(1); }
-  void item_settled(const Slot& slot, bool last_of_batch);
+  int open_batches() const;
+  void batch_opened();
 
-  // An event that is set once `slot` is ready or, with `batches` not negative, once no more than
-  // that many batches are open. It may be set already.
-  std::shared_ptr<pool::Event> await(const Slot& slot, int batches);
+  // An event that is set once `item` of `batch` (null: none) has its outcome or, with `batches` not
+  // negative, once no more than that many batches are open. It may be set already.
+  std::shared_ptr<pool::Event> await(const MapBatch* batch, std::uint32_t item, int batches);
 
  private:
-  std::atomic<int> open_batches_{0};
-  std::atomic<const Slot*> awaited_{nullptr};
-  std::atomic<int> awaited_batches_{-1};
-  std::mutex mutex_;
+  friend class MapBatch;
+  void settled(const MapBatch& batch, std::uint32_t first, bool last_of_batch,
+               std::unique_lock<std::mutex> lock);
+
+  mutable std::mutex mutex_;  // of the batches, too
+  int open_batches_ = 0;
+  const MapBatch* awaited_ = nullptr;
+  std::uint32_t awaited_item_ = 0;
+  int awaited_batches_ = -1;
   std::shared_ptr<pool::Event> waiter_;  // shared, so that it outlives whoever sets it
 };
 
@@ -44,17 +47,26 @@ class MapState {
 class MapBatch : public pool::Sink {
  public:
   MapBatch(std::shared_ptr<MapState> map, std::uint32_t count)
-      : map_(std::move(map)), slots_(count), left_(count) {}
+      : map_(std::move(map)), count_(count), left_(count) {}
 
   void settle(std::uint32_t item, pool::Outcome outcome) override;
-  Slot& slot(std::uint32_t item) { return slots_[item]; }
-  std::uint32_t count() const { return static_cast<std::uint32_t>(slots_.size()); }
-  bool settled() const { return left_.load() == 0; }
+  void settle_run(pool::Run run) override;
+
+  // Whether there is something to `take` for `item`: the first, or the one behind what was taken.
+  bool ready(std::uint32_t item) const;
+  // Requires: ready(item).
+  Segment take(std::uint32_t item);
+  std::uint32_t count() const { return count_; }
+  bool settled() const;
 
  private:
-  std::shared_ptr<MapState> map_;
-  std::vector<Slot> slots_;
-  std::atomic<std::uint32_t> left_;
+  friend class MapState;
+  void put(std::uint32_t first, std::uint32_t items, Segment segment);
+
+  const std::shared_ptr<MapState> map_;
+  const std::uint32_t count_;
+  std::uint32_t left_;                         // guarded by the map's mutex, as is the next
+  std::map<std::uint32_t, Segment> segments_;  // by their first item
 };
 
 }  // namespace pyhost::driver

@@ -56,7 +56,10 @@ class Pool:
             raise TypeError(f"`{function!r:.200}` is not callable")
         if buffersize is not None and buffersize < 1:
             raise ValueError(f"buffersize is {buffersize}; it must be at least 1, or None")
-        items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)
+        if len(iterables) != 1:
+            items = zip(*iterables)
+        else:
+            items = iterables[0] if type(iterables[0]) is range else iter(iterables[0])
         engine = self._engine or self._start(function)
         number = self._functions.find(function)
         number = self._functions.define(function) if number[1] else number[0]

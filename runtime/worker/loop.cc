@@ -27,6 +27,7 @@
 #include <base/fork_guard.h>
 #include <python/errors.h>
 #include <python/marshal.h>
+#include <python/packed.h>
 #include <python/values.h>
 #include <worker/block_owner.h>
 #include <worker/concurrent.h>
@@ -34,7 +35,6 @@
 #include <worker/interrupt.h>
 #include <worker/memory_cap.h>
 #include <worker/output.h>
-#include <worker/packed.h>
 #include <worker/runs.h>
 #include <worker/worker.h>
 
@@ -155,7 +155,7 @@ void Loop::idle() {
 
 void Loop::call(const Incoming& incoming) {
   const wire::Envelope& envelope = incoming.envelope;
-  const bool numbers = is_numbers(envelope.codec);
+  const bool numbers = python::is_numbers(envelope.codec);
   const PyRef function = functions_.get(envelope.function);
   PyErr_Clear();  // each item of a function that is not there reports it
   std::span<const std::byte> rest = incoming.payload;
@@ -245,8 +245,8 @@ Loop::Ended Loop::evaluate(const Incoming& incoming, std::span<const std::byte> 
 PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> item,
                         PyObject* function, PyObject* owner, std::uint32_t index, bool& crossing) {
   const wire::Envelope& envelope = incoming.envelope;
-  if (is_numbers(envelope.codec)) {
-    const PyRef number = number_at(envelope.codec, incoming.payload, index);
+  if (python::is_numbers(envelope.codec)) {
+    const PyRef number = python::number_at(envelope.codec, incoming.payload, index);
     if (!number) return {};
     // The free slot before the arguments spares bound methods a copy of them.
     PyObject* arguments[] = {nullptr, number.get()};

@@ -1,10 +1,11 @@
 #include <worker/runs.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
+#include <python/packed.h>
 #include <python/ref.h>
-#include <worker/packed.h>
 
 namespace pyhost::worker {
 namespace {
@@ -35,9 +36,14 @@ bool Runs::extend(const wire::Envelope& call, std::uint32_t index, Codec codec, 
 
 bool Runs::add_number(const wire::Envelope& call, std::uint32_t index, PyObject* result) {
   if ((call.flags & wire::kPacks) == 0) return false;
-  const Codec codec = packs_as(result);
+  const Codec codec = python::packs_as(result);
+  // JSON has no NaN and no infinity: its encoder says so, and names the place.
+  if (codec == Codec::f64 && call.result_codec == Codec::json &&
+      !std::isfinite(PyFloat_AS_DOUBLE(result))) {
+    return false;
+  }
   if (codec == Codec::none || !extend(call, index, codec, sizeof(std::int64_t))) return false;
-  pack(result, wire_.run_room().data());
+  python::pack(result, wire_.run_room().data());
   wire_.commit_run(sizeof(std::int64_t));
   return true;
 }

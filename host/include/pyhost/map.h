@@ -1,6 +1,9 @@
 // map.h: one call per element of a range, lazily.
 #pragma once
 
+#include <cmath>
+#include <concepts>
+#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -18,7 +21,38 @@ namespace pyhost::detail {
 
 struct PoolState;
 
-// A stream of calls as JSON text: push inputs while there is room, take results.
+// One result of a map as it came: a number, JSON text, or an error.
+struct RawResult {
+  enum class Kind : std::uint8_t { text, integer, real, error };
+  Kind kind = Kind::text;
+  std::int64_t integer = 0;
+  double real = 0;
+  std::string text;
+  std::unique_ptr<Error> error;
+};
+
+// A number as the JSON text it would have come as.
+PYHOST_EXPORT std::string number_text(const RawResult& number);
+
+template <class T>
+Result<T> read_result(RawResult raw) {
+  switch (raw.kind) {
+    case RawResult::Kind::error:
+      return std::move(*raw.error);
+    case RawResult::Kind::text:
+      return read_result<T>(std::string_view(raw.text));
+    case RawResult::Kind::integer:
+      if constexpr (std::is_same_v<T, std::int64_t>) return raw.integer;
+      break;
+    case RawResult::Kind::real:
+      if constexpr (std::is_same_v<T, double>) return raw.real;
+      break;
+  }
+  return read_result<T>(std::string_view(number_text(raw)));
+}
+
+// A stream of calls: push inputs while there is room, take results. Numbers travel as numbers, the
+// rest as JSON text.
 //
 // Threads: one. Dropping it cancels what has not started.
 class PYHOST_EXPORT RawMap {
@@ -34,10 +68,12 @@ class PYHOST_EXPORT RawMap {
 
   bool has_room() const;
   void push(std::string_view item);
-  void push(Error error);  // an input that cannot cross: its result is this error
-  void end();              // no more inputs
-  // Waits for the next result; nullopt after the last one.
-  std::optional<Result<std::string>> next();
+  void push(std::int64_t number);
+  void push(double number);  // finite
+  void push(Error error);    // an input that cannot cross: its result is this error
+  void end();                // no more inputs
+  // Waits for the next result; false after the last one.
+  bool next(RawResult& result);
 
  private:
   std::unique_ptr<State> state_;
@@ -92,17 +128,18 @@ class MapResults {
       ++*next_input_;
     }
     current_.reset();
-    std::optional<Result<std::string>> text = raw_.next();
-    if (!text) return;
-    if (text->ok()) {
-      current_.emplace(detail::read_result<T>(**text));
-    } else {
-      current_.emplace(std::move(*text).error());
-    }
+    if (detail::RawResult raw; raw_.next(raw)) current_.emplace(read(std::move(raw)));
   }
+
+  static Result<T> read(detail::RawResult raw) { return detail::read_result<T>(std::move(raw)); }
 
   template <class Input>
   void push(const Input& input) {
+    if constexpr (std::floating_point<Input>) {
+      if (std::isfinite(input)) return raw_.push(static_cast<double>(input));
+    } else if constexpr (std::signed_integral<Input> && !std::same_as<Input, char>) {
+      return raw_.push(std::int64_t{input});
+    }
     item_.clear();
     try {
       detail::write_value(item_, input);
