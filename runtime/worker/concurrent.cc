@@ -27,6 +27,7 @@
 
 #include <base/fork_guard.h>
 #include <python/marshal.h>
+#include <python/packed.h>
 #include <python/values.h>
 #include <worker/block_owner.h>
 #include <worker/coroutines.h>
@@ -35,7 +36,6 @@
 #include <worker/intake.h>
 #include <worker/interrupt.h>
 #include <worker/output.h>
-#include <worker/packed.h>
 #include <worker/waiter.h>
 
 namespace pyhost::worker {
@@ -364,8 +364,9 @@ PyRef Concurrent::call_function(Call& call, bool& crossing) {
   const wire::Envelope& envelope = call.record->incoming.envelope;
   const PyRef function = intake_.function_of(call);
   if (!function) return {};
-  if (is_numbers(envelope.codec)) {
-    const PyRef number = number_at(envelope.codec, call.record->incoming.payload, call.reply.item);
+  if (python::is_numbers(envelope.codec)) {
+    const PyRef number =
+        python::number_at(envelope.codec, call.record->incoming.payload, call.reply.item);
     return number ? PyRef::steal(PyObject_CallOneArg(function.get(), number.get())) : PyRef();
   }
   python::Arguments arguments;

@@ -2,10 +2,10 @@
 
 #include <iterator>
 
+#include <python/packed.h>
 #include <worker/block_owner.h>
 #include <worker/coroutines.h>
 #include <worker/items.h>
-#include <worker/packed.h>
 
 namespace pyhost::worker {
 
@@ -76,7 +76,7 @@ std::optional<bool> Intake::is_coroutine(std::uint32_t function, Taker taker) {
 // The next item of the open batch, claimed. Null: it has no more, or they were revoked.
 Call* Intake::claim_next() {
   const wire::Envelope& envelope = open_->envelope;
-  const bool numbers = is_numbers(envelope.codec);
+  const bool numbers = python::is_numbers(envelope.codec);
   std::optional<std::span<const std::byte>> item;
   for (;;) {
     if (index_ < envelope.end && !numbers) item = next_item(rest_);
