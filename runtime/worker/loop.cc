@@ -32,8 +32,10 @@
 #include <worker/block_owner.h>
 #include <worker/concurrent.h>
 #include <worker/coroutines.h>
+#include <worker/ending.h>
 #include <worker/interrupt.h>
-#include <worker/memory_cap.h>
+#include <worker/items.h>
+#include <worker/outbox.h>
 #include <worker/output.h>
 #include <worker/runs.h>
 #include <worker/worker.h>
@@ -47,38 +49,10 @@ using wire::Incoming;
 using wire::Outgoing;
 using wire::Status;
 
-using Parts = std::span<const std::span<const std::byte>>;
-
 int worker_number = -1;
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-// Drops what is pending without giving SystemExit a chance to end the process in PyErr_Print.
-void drop_exception(const char* where) {
-  const PyRef context = PyRef::steal(PyUnicode_FromString(where));
-  if (PyErr_Occurred() != nullptr) PyErr_WriteUnraisable(context.get());
-}
-
-// The next framed item of a payload: u64 length, bytes. Nothing when the frame is broken.
-std::optional<std::span<const std::byte>> next_item(std::span<const std::byte>& rest) {
-  std::uint64_t length = 0;
-  if (rest.size() < sizeof length) return std::nullopt;
-  std::memcpy(&length, rest.data(), sizeof length);
-  rest = rest.subspan(sizeof length);
-  if (length > rest.size()) return std::nullopt;
-  const auto item = rest.first(length);
-  rest = rest.subspan(length);
-  return item;
-}
-
-// Whether a pickle item has out-of-band buffers: its first word counts them.
-bool has_buffers(Codec codec, std::span<const std::byte> item) {
-  std::uint32_t buffers = 0;
-  if (codec != Codec::pickle || item.size() < sizeof buffers) return false;
-  std::memcpy(&buffers, item.data(), sizeof buffers);
-  return buffers > 0;
 }
 
 class Loop {
@@ -100,13 +74,10 @@ class Loop {
                  PyObject* owner, std::uint32_t index, bool& crossing);
   PyRef call_python(const Incoming& incoming, std::span<const std::byte> item, PyObject* function,
                     PyObject* owner, std::uint32_t index, bool& crossing);
-  void fail(Outgoing& reply, Status status, Codec codec);
-  void send(const Outgoing& reply, Parts parts);
-  void send_releases();
-  void leave_if_forked();
-  [[noreturn]] void retire();
+  void leave_if_forked() const;
 
   wire::WorkerEnd wire_;
+  Outbox outbox_{wire_};
   Runs runs_{wire_};
   FunctionTable functions_;
   unsigned generation_;        // base::fork_generation() of this process
@@ -115,7 +86,7 @@ class Loop {
 };
 
 void Loop::run() {
-  send({.kind = wire::Kind::ready}, {});
+  outbox_.send({.kind = wire::Kind::ready});
   for (;;) {
     const std::optional<Incoming> incoming = wire_.next();
     if (!incoming) {
@@ -136,14 +107,14 @@ void Loop::run() {
         break;
     }
     wire_.passed(*incoming);
-    send_releases();
+    outbox_.send_releases();
   }
 }
 
 // Nothing to do: partial lines go out, then sleep without the GIL, for threads that tasks started.
 void Loop::idle() {
   flush_streams();
-  send_releases();
+  outbox_.send_releases();
   {
     const python::WithoutGil without_gil;
     wire_.wait();
@@ -195,11 +166,11 @@ void Loop::run_item(const Incoming& incoming, std::uint32_t index, std::span<con
   }
   runs_.close();
   if (ended == Ended::encoded) {
-    send(reply, result_.parts());
+    outbox_.send(reply, result_.parts());
     result_ = {};
   } else {
     const std::span<const std::byte> part = bytes_of(error_payload_);
-    send(reply, {&part, 1});
+    outbox_.send(reply, {&part, 1});
     error_payload_.clear();
   }
 }
@@ -213,8 +184,7 @@ Loop::Ended Loop::call_function(const Incoming& incoming, std::span<const std::b
     const Ended ended = evaluate(incoming, item, function, owner, reply.item, crossing);
     if (ended != Ended::failed) return ended;
   }
-  const bool marshal = crossing && python::marshal_error_pending();
-  fail(reply, marshal ? Status::marshal : Status::raised, incoming.envelope.result_codec);
+  error_payload_ = outbox_.take_exception(reply, crossing);
   return Ended::failed;
 }
 
@@ -263,71 +233,9 @@ PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> ite
   return PyRef::steal(PyObject_Call(function, arguments.args.get(), arguments.kwargs.get()));
 }
 
-// The pending exception becomes `error_payload_`.
-void Loop::fail(Outgoing& reply, Status status, Codec codec) {
-  const bool memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0 && memory_capped();
-  reply.status = memory ? Status::memory : status;
-  const Headroom headroom;
-  error_payload_ = python::take_error_payload(codec == Codec::pickle);
-}
-
-void Loop::send(const Outgoing& reply, Parts parts) {
-  for (;;) {
-    const Result<bool> sent = wire_.reply(reply, parts);
-    if (sent.ok() && *sent) return;
-    if (!sent.ok()) {
-      // It can never fit. The item still has to get an outcome; this one fits.
-      PyErr_SetString(python::marshal_error(), sent.error().message.c_str());
-      Outgoing instead = reply;
-      fail(instead, Status::marshal, reply.codec);
-      const std::span<const std::byte> part = bytes_of(error_payload_);
-      return send(instead, {&part, 1});
-    }
-    const python::WithoutGil without_gil;
-    wire_.wait_room();
-  }
-}
-
-void Loop::send_releases() {
-  for (const std::uint64_t block : take_released()) {
-    send({.kind = wire::Kind::release, .block = block}, {});
-  }
-}
-
-// A copy of this process that a task forked has come back here. It ends as the task asked.
-void Loop::leave_if_forked() {
-  if (base::fork_generation() == generation_) return;
-  int status = 0;
-  if (PyErr_Occurred() != nullptr) {
-    const PyRef exception = python::take_exception();
-    const bool exits = PyErr_GivenExceptionMatches(exception.get(), PyExc_SystemExit) != 0;
-    const PyRef code = PyRef::steal(PyObject_GetAttrString(exception.get(), "code"));
-    PyErr_Clear();
-    status = 1;
-    if (exits && code && code.get() == Py_None) status = 0;
-    if (exits && code && PyLong_Check(code.get())) {
-      status = static_cast<int>(PyLong_AsLong(code.get()));
-    }
-    if (!exits) {
-      python::set_exception(PyRef::borrow(exception.get()));
-      PyErr_Print();
-    }
-  }
-  flush_streams();
-  _exit(status);
-}
-
-void Loop::retire() {
-  PyObject* util = PyDict_GetItemString(PyImport_GetModuleDict(), "multiprocessing.util");
-  if (util != nullptr && util != Py_None) {
-    PyRef::steal(PyObject_CallMethod(util, "_exit_function", nullptr));
-    drop_exception("multiprocessing's exit functions");
-  }
-  const PyRef atexit = PyRef::steal(PyImport_ImportModule("atexit"));
-  if (atexit) PyRef::steal(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr));
-  drop_exception("exit functions");
-  flush_streams();
-  _exit(0);
+// A copy of this process that a task forked has come back here.
+void Loop::leave_if_forked() const {
+  if (base::fork_generation() != generation_) end_copy();
 }
 
 PyObject* current_worker_number(PyObject* /*module*/, PyObject* /*unused*/) {

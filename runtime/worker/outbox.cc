@@ -25,15 +25,16 @@ void Outbox::send(const wire::Outgoing& reply, Parts parts) {
   }
 }
 
-void Outbox::send_exception(wire::Outgoing reply, bool crossing) {
+std::string Outbox::take_exception(wire::Outgoing& reply, bool crossing) {
   reply.status = crossing && python::marshal_error_pending() ? Status::marshal : Status::raised;
   const bool memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0 && memory_capped();
   if (memory) reply.status = Status::memory;
-  std::string payload;
-  {
-    const Headroom headroom;
-    payload = python::take_error_payload(reply.codec == wire::Codec::pickle);
-  }
+  const Headroom headroom;
+  return python::take_error_payload(reply.codec == wire::Codec::pickle);
+}
+
+void Outbox::send_exception(wire::Outgoing reply, bool crossing) {
+  const std::string payload = take_exception(reply, crossing);
   const std::span<const std::byte> part = std::as_bytes(std::span(payload.data(), payload.size()));
   send(reply, {&part, 1});
 }

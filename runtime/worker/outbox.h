@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 #include <wire/worker_end.h>
 
@@ -20,8 +21,11 @@ class Outbox {
   // A result too long for any ring or arena becomes a MarshalError.
   void send(const wire::Outgoing& reply, Parts parts = {});
 
-  // Takes the pending exception as the outcome. The status is `marshal` for a MarshalError if the
-  // value was `crossing`, `memory` for a MemoryError under a cap, else `raised`.
+  // Takes the pending exception as the outcome: sets the status, and returns the payload to send.
+  // The status is `marshal` for a MarshalError if a value was `crossing`, `memory` for a
+  // MemoryError under a cap, else `raised`.
+  static std::string take_exception(wire::Outgoing& reply, bool crossing = false);
+  // Both in one.
   void send_exception(wire::Outgoing reply, bool crossing = false);
 
   // Tells the host which of its blocks nobody refers to any more.
