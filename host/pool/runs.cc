@@ -32,6 +32,7 @@ std::deque<InFlight>::iterator Engine::State::flight_of(Worker& worker, std::uin
 Result<void> Engine::State::accept_results(Worker& worker, wire::Reply reply) {
   const auto flight = flight_of(worker, reply.batch);
   if (flight == worker.in_flight.end()) {
+    if (reply.batch == worker.harvested_batch) return {};  // all of it was taken from the arena
     return protocol_error(worker, "batch " + std::to_string(reply.batch) + " is not in flight");
   }
   if (reply.end > flight->posted.end || reply.item < flight->posted.first) {
@@ -148,6 +149,7 @@ void Engine::State::harvest(Worker& worker) {
     return;
   }
   flight->harvested = std::max(flight->harvested, open->first + open->count);
+  worker.harvested_batch = open->batch;
   Run run{.first = open->first,
           .count = open->count,
           .codec = open->codec,

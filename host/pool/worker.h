@@ -109,14 +109,15 @@ struct Worker {
   std::unique_ptr<wire::HostEnd> wire;
   OutputPipe out;
   OutputPipe err;
-  base::HostFd forensics;          // what it writes when it crashes, or is asked where it is
-  std::deque<InFlight> in_flight;  // in the order they were posted
-  std::vector<bool> defined;       // by function number
-  std::uint32_t ahead = 0;         // sum of in_flight[].outstanding
-  std::uint32_t wants = 0;         // as last told to the worker
-  bool stuck = false;              // gets nothing new: its item is long, or its process is stopped
-  bool reads_no_ahead = false;     // several calls in flight: they take long
-  std::vector<Stop> stops;         // items asked to stop that did not reply yet
+  base::HostFd forensics;             // what it writes when it crashes, or is asked where it is
+  std::deque<InFlight> in_flight;     // in the order they were posted
+  std::vector<bool> defined;          // by function number
+  std::uint32_t ahead = 0;            // sum of in_flight[].outstanding
+  std::uint32_t wants = 0;            // as last told to the worker
+  std::uint32_t harvested_batch = 0;  // the last of which results were taken from the arena
+  bool stuck = false;           // gets nothing new: its item is long, or its process is stopped
+  bool reads_no_ahead = false;  // several calls in flight: they take long
+  std::vector<Stop> stops;      // items asked to stop that did not reply yet
 
   // Spawning.
   base::Moment respawn_at{};  // absent: not before

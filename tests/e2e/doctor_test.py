@@ -18,7 +18,7 @@ class Doctor(harness.E2E):
     def test_json_has_a_row_per_finding(self):
         rows = json.loads(self.pyhost("doctor", "--json", "--python", PYTHON).out)
 
-        self.assertEqual({row["area"] for row in rows}, {"python", "cpus", "kernel", "limits", "self-test"})
+        self.assertEqual({row["area"] for row in rows}, {"python", "cpus", "memory", "kernel", "limits", "self-test"})
         self.assertTrue(all(row["state"] in ("ok", "note", "missing") for row in rows))
 
     def test_an_interpreter_that_is_not_there_is_missing_with_a_remedy(self):
