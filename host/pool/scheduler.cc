@@ -12,7 +12,10 @@
 namespace pyhost::pool {
 namespace {
 
-constexpr std::uint32_t kMostItems = 4096;     // per record: bounds what one revocation walks over
+constexpr std::uint32_t kMostItems = 4096;  // per record: bounds what one revocation walks over
+// Seconds of work below which a part is not divided among workers. Halved: a map of tiny items pays
+// for twice the records; doubled: its end waits for one worker by as much.
+constexpr double kLeastShare = 2e-4;
 constexpr std::uint32_t kMostNumbers = 32768;  // the same for items without frames
 constexpr std::size_t kMostRecords = 1024;     // per worker: bounds the search for a reply's batch
 
@@ -56,23 +59,24 @@ void Engine::State::enqueue(Part part, bool front) {
   }
 }
 
-// The items of [first, end) as a payload of their own.
-std::string Engine::State::slice(const Submitted& work, std::uint32_t first,
-                                 std::uint32_t end) const {
+// The first items of a part as a payload of their own.
+std::string Engine::State::slice(Part& part, std::uint32_t items) {
+  const Submitted& work = *part.work;
   const std::string& payload = work.batch.payload;
+  const std::uint32_t first = part.first;
   switch (work.batch.codec) {
     case wire::Codec::i64:
     case wire::Codec::f64:
-      return payload.substr(first * sizeof(std::int64_t), (end - first) * sizeof(std::int64_t));
+      return payload.substr(first * sizeof(std::int64_t), items * sizeof(std::int64_t));
     case wire::Codec::range:
       return later_range(payload, first);
     default:
       break;
   }
-  const std::size_t from = skip_items(payload, 0, first);
+  if (part.offset == std::string::npos) part.offset = skip_items(payload, 0, first);
   const std::size_t to =
-      end == work.batch.count ? payload.size() : skip_items(payload, from, end - first);
-  return payload.substr(from, to - from);
+      first + items == work.batch.count ? payload.size() : skip_items(payload, part.offset, items);
+  return payload.substr(part.offset, to - part.offset);
 }
 
 // How many items of this function the worker may be given now; 0: none.
@@ -147,10 +151,13 @@ std::uint32_t Engine::State::next_count(const Worker& worker, const Part& part) 
   const std::uint32_t allowed =
       worker.at_most(credit(worker, functions[work.batch.function], most_items));
   if (allowed == 0) return 0;
-  // A fair share, so that the end of a map does not wait for one worker.
-  const auto share = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>((queued + worker_count - 1) / worker_count, most_items));
-  const std::uint32_t most = std::max<std::uint32_t>(1, std::min(allowed, share));
+  // A fair share, so that the end of a map does not wait for one worker; but not of so little that
+  // its record costs more.
+  const double seconds = functions[work.batch.function].item_seconds;
+  const double least = seconds > 0 ? kLeastShare / seconds : 1;
+  const double share = static_cast<double>((queued + worker_count - 1) / worker_count);
+  const auto most = static_cast<std::uint32_t>(
+      std::clamp(std::max(share, least), 1.0, static_cast<double>(allowed)));
   std::uint32_t end = part.first + 1;
   while (end < part.end && end - part.first < most && !work.settled(end)) ++end;
   return end - part.first;
@@ -167,7 +174,10 @@ void Engine::State::drop_front(Error error) {
 // posted now.
 bool Engine::State::post_some(Worker& worker) {
   Part& part = ready.front();
-  while (part.first < part.end && part.work->settled(part.first)) ++part.first;
+  while (part.first < part.end && part.work->settled(part.first)) {
+    ++part.first;
+    part.offset = std::string::npos;
+  }
   if (part.first == part.end) {
     ready.pop_front();
     return true;
@@ -178,10 +188,10 @@ bool Engine::State::post_some(Worker& worker) {
 
   const std::uint64_t budget = options.max_shared_bytes;
   std::string piece;
-  if (items < work.batch.count) piece = slice(work, part.first, part.first + items);
+  if (items < work.batch.count) piece = slice(part, items);
   if (items > 1 && (piece.empty() ? work.batch.payload : piece).size() > budget) {
     items = 1;
-    piece = slice(work, part.first, part.first + 1);
+    piece = slice(part, 1);
   }
   const std::string& payload = piece.empty() ? work.batch.payload : piece;
   if (payload.size() > budget) {
@@ -236,6 +246,7 @@ void Engine::State::record(Worker& worker, const wire::Posted& posted, std::uint
   arm_limits(work, now);
   arm(now + (worker.ahead > 1 ? kLongItem : kClaimPatience));
   part.first += items;
+  if (part.offset != std::string::npos) part.offset += posted.payload_bytes;
   if (part.first == part.end) ready.pop_front();
   count_given(worker, items);
 }

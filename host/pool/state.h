@@ -153,7 +153,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
     const CallOptions* limits = work.batch.limits.get();
     return limits != nullptr && limits->cpu ? limits->cpu : options.limits.cpu;
   }
-  std::string slice(const Submitted& work, std::uint32_t first, std::uint32_t end) const;
+  static std::string slice(Part& part, std::uint32_t items);  // its first items
   void fail_queued(const Error& error);
 
   // --- concurrency.cc

@@ -50,6 +50,7 @@ struct Part {
   Ticket work;
   std::uint32_t first = 0;
   std::uint32_t end = 0;
+  std::size_t offset = std::string::npos;  // of `first` in a framed payload, once it was looked up
 };
 
 // A part that was posted to a worker. The wire counts its items from 0.
