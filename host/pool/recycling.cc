@@ -8,6 +8,7 @@
 //
 // Why jitter: workers that started together would otherwise all be replaced together.
 #include <algorithm>
+#include <cmath>
 
 #include <base/system.h>
 #include <pool/state.h>
@@ -34,8 +35,8 @@ void Engine::State::prepare_recycling(Worker& worker) {
   };
   worker.most = options.max_tasks_per_worker;
   if (worker.most >= kFewestToJitter) {
-    worker.most = std::min(
-        worker.most, static_cast<std::uint64_t>(shortened(static_cast<double>(worker.most)) + 0.5));
+    const double shorter = std::round(shortened(static_cast<double>(worker.most)));
+    worker.most = std::min(worker.most, static_cast<std::uint64_t>(shorter));
   }
   if (options.max_worker_age) {
     const auto age = static_cast<double>(options.max_worker_age->count());

@@ -50,7 +50,7 @@ Result<void> Engine::State::accept_results(Worker& worker, wire::Reply reply) {
           .worker = worker.number,
           .claimed_ns = std::clamp(reply.claimed_ns, base::nanoseconds(flight->posted_at),
                                    base::nanoseconds(now))};
-  const Result<void> taken = take_run(worker, *flight, std::move(run));
+  Result<void> taken = take_run(worker, *flight, std::move(run));
   if (flight->outstanding == 0) finish(worker, flight);
   return taken;
 }

@@ -155,7 +155,8 @@ std::uint32_t Engine::State::next_count(const Worker& worker, const Part& part) 
   // its record costs more.
   const double seconds = functions[work.batch.function].item_seconds;
   const double least = seconds > 0 ? kLeastShare / seconds : 1;
-  const double share = static_cast<double>((queued + worker_count - 1) / worker_count);
+  const std::uint64_t fair = (queued + worker_count - 1) / worker_count;
+  const auto share = static_cast<double>(fair);
   const auto most = static_cast<std::uint32_t>(
       std::clamp(std::max(share, least), 1.0, static_cast<double>(allowed)));
   std::uint32_t end = part.first + 1;

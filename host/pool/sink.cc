@@ -6,7 +6,7 @@
 
 namespace pyhost::pool {
 
-void Sink::settle_run(Run run) {
+void Sink::settle_run(Run run) {  // NOLINT(performance-unnecessary-value-param): others keep it
   assert(run.codec == wire::Codec::json || run.codec == wire::Codec::pickle);
   std::string_view rest = run.payload;
   for (std::uint32_t i = 0; i < run.count; ++i) {

@@ -96,7 +96,8 @@ void* find_own(void* object, const link_map* map, const std::vector<std::string>
     void* symbol = dlsym(object, name.c_str());
     if (symbol == nullptr) continue;
     Dl_info info{};
-    if (dladdr(symbol, &info) != 0 && info.dli_fbase == reinterpret_cast<void*>(map->l_addr)) {
+    if (dladdr(symbol, &info) != 0 &&
+        reinterpret_cast<std::uintptr_t>(info.dli_fbase) == map->l_addr) {
       return symbol;
     }
   }

@@ -20,6 +20,7 @@ class Waiter {
   explicit Waiter(wire::WorkerEnd& wire);
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
+  ~Waiter() = default;
 
   void start();
   // Readable when it was rung.
