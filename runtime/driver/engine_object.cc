@@ -116,7 +116,7 @@ PyObject* map(PyObject* object, PyObject* args) {
   }
   settings.runs_unread = runs_unread != 0;
   settings.has_end = has_end != 0;
-  if (!PyIter_Check(iterator) && !PyRange_Check(iterator)) {
+  if (!PyIter_Check(iterator) && !PyRange_Check(iterator) && !PyObject_CheckBuffer(iterator)) {
     PyErr_SetString(PyExc_TypeError, "expected an iterator");
     return nullptr;
   }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 namespace pyhost::driver {
@@ -34,11 +35,53 @@ bool read_int(PyObject* range, const char* name, std::int64_t& out) {
   return ok;
 }
 
+// A look at the numbers of an array, which must not be resized meanwhile.
+class Numbers {
+ public:
+  explicit Numbers(PyObject* array) {
+    held_ = PyObject_GetBuffer(array, &view_, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) == 0;
+    PyErr_Clear();
+  }
+  Numbers(const Numbers&) = delete;
+  Numbers& operator=(const Numbers&) = delete;
+  ~Numbers() {
+    if (held_) PyBuffer_Release(&view_);
+  }
+
+  // `none`: its items are not ints or floats of 8 bytes.
+  wire::Codec codec() const {
+    if (!held_ || view_.ndim != 1 || view_.itemsize != 8 || view_.format == nullptr) {
+      return wire::Codec::none;
+    }
+    const std::string_view format(view_.format);
+    if (format == "d") return wire::Codec::f64;
+    return format == "q" || format == "l" ? wire::Codec::i64 : wire::Codec::none;
+  }
+  std::string_view bytes() const {
+    return {static_cast<const char*>(view_.buf), static_cast<std::size_t>(view_.len)};
+  }
+
+ private:
+  Py_buffer view_{};
+  bool held_ = false;
+};
+
 }  // namespace
 
 MapInput::MapInput(python::PyRef items, bool numbers, python::PyRef dumps)
     : items_(std::move(items)), dumps_(std::move(dumps)), numbers_(numbers) {
-  if (!PyRange_Check(items_.get())) return;
+  if (!PyRange_Check(items_.get())) {
+    if (PyIter_Check(items_.get())) return;
+    const Numbers view(items_.get());
+    if (numbers && view.codec() != wire::Codec::none) {
+      array_ = std::move(items_);
+      items_ = {};
+      return;
+    }
+    items_ = python::PyRef::steal(PyObject_GetIter(items_.get()));
+    if (!items_) fail();
+    return;
+  }
   const Py_ssize_t length = PyObject_Length(items_.get());
   PyErr_Clear();
   std::int64_t stop = 0;
@@ -89,6 +132,7 @@ void MapInput::cut() {
   held_.clear();
   held_value_ = {};
   range_left_ = 0;
+  array_ = {};
 }
 
 void MapInput::fill(pool::Batch& batch, std::uint32_t most) {
@@ -99,6 +143,7 @@ void MapInput::fill(pool::Batch& batch, std::uint32_t most) {
     return;
   }
   if (range_left_ != 0) return fill_range(batch, most);
+  if (array_) return fill_array(batch, most);
   python::PyRef first = pull();
   if (!first) return;
   const wire::Codec codec = numbers_ ? python::packs_as(first.get()) : wire::Codec::none;
@@ -114,6 +159,21 @@ void MapInput::fill_range(pool::Batch& batch, std::uint32_t most) {
   batch.payload.assign(reinterpret_cast<const char*>(start_and_step), sizeof start_and_step);
   range_left_ -= batch.count;
   if (range_left_ != 0) range_next_ += range_step_ * std::int64_t{batch.count};
+}
+
+void MapInput::fill_array(pool::Batch& batch, std::uint32_t most) {
+  const python::PyRef array = python::PyRef::borrow(array_.get());  // outlives the view
+  const Numbers view(array.get());
+  const std::string_view bytes = view.bytes();
+  const std::size_t length = view.codec() == wire::Codec::none ? 0 : bytes.size() / 8;
+  if (array_next_ < length) {
+    batch.codec = view.codec();
+    batch.count = static_cast<std::uint32_t>(
+        std::min<std::size_t>({most, length - array_next_, kBatchBytes / 8}));
+    batch.payload = bytes.substr(array_next_ * 8, std::size_t{batch.count} * 8);
+    array_next_ += batch.count;
+  }
+  if (array_next_ >= length) array_ = {};
 }
 
 void MapInput::fill_numbers(pool::Batch& batch, python::PyRef first, std::uint32_t most) {
@@ -152,6 +212,7 @@ int MapInput::traverse(visitproc visit, void* arg) const {
   Py_VISIT(dumps_.get());
   Py_VISIT(failure_.get());
   Py_VISIT(held_value_.get());
+  Py_VISIT(array_.get());
   return 0;
 }
 
@@ -162,6 +223,7 @@ void MapInput::clear() {
   held_value_ = {};
   held_.clear();
   range_left_ = 0;
+  array_ = {};
 }
 
 }  // namespace pyhost::driver

@@ -11,13 +11,14 @@
 namespace pyhost::driver {
 
 // Pulls and encodes the items of a map, no more than it is asked for. Plain ints and floats are
-// sent as numbers, a range as its start and step.
+// sent as numbers, a range as its start and step, an array of them as its bytes.
 //
 // Threads: all operations need the GIL; one at a time. They run Python code of the user.
 class MapInput {
  public:
-  // `items`: an iterator, or a range. `numbers`: items are single arguments, which may be sent as
-  // numbers. `dumps`: see python::Encoded.
+  // `items`: an iterator, a range, or an `array.array`, which is read piece by piece as a loop
+  // would. `numbers`: items are single arguments, which may be sent as numbers. `dumps`: see
+  // python::Encoded.
   MapInput(python::PyRef items, bool numbers, python::PyRef dumps);
 
   // Fills codec, count and payload of `batch` with up to `most` items; fewer when the input ends, a
@@ -26,7 +27,9 @@ class MapInput {
   void fill(pool::Batch& batch, std::uint32_t most);
 
   // No item is left to be filled in; `failure` says whether that is because of an exception.
-  bool ended() const { return !items_ && held_.empty() && !held_value_ && range_left_ == 0; }
+  bool ended() const {
+    return !items_ && !array_ && held_.empty() && !held_value_ && range_left_ == 0;
+  }
   // Ends the input here, with the exception that is set.
   void cut();
   // The exception that ended the input, else empty. It belongs behind the last item.
@@ -39,6 +42,7 @@ class MapInput {
   python::PyRef pull();
   bool encode(PyObject* value, std::string& item, bool& has_buffers);
   void fill_range(pool::Batch& batch, std::uint32_t most);
+  void fill_array(pool::Batch& batch, std::uint32_t most);
   void fill_numbers(pool::Batch& batch, python::PyRef first, std::uint32_t most);
   void fill_framed(pool::Batch& batch, python::PyRef first, std::uint32_t most);
   void fail();
@@ -52,6 +56,8 @@ class MapInput {
   std::int64_t range_next_ = 0;
   std::int64_t range_step_ = 0;
   std::uint64_t range_left_ = 0;
+  python::PyRef array_;  // empty once exhausted
+  std::size_t array_next_ = 0;
 };
 
 }  // namespace pyhost::driver

@@ -14,6 +14,11 @@ from pyhost._stacks import WorkerStack
 _process = object()  # replaced in a forked process
 
 
+def _is_sliced(kind):
+    """Whether the items of such an input are sent without being looked at one by one."""
+    return kind is range or (kind.__module__ == "array" and kind.__name__ == "array")
+
+
 class Pool:
     """What an Executor drives, and the default pool.
 
@@ -59,7 +64,7 @@ class Pool:
         if len(iterables) != 1:
             items = zip(*iterables)
         else:
-            items = iterables[0] if type(iterables[0]) is range else iter(iterables[0])
+            items = iterables[0] if _is_sliced(type(iterables[0])) else iter(iterables[0])
         engine = self._engine or self._start(function)
         number = self._functions.find(function)
         number = self._functions.define(function) if number[1] else number[0]
