@@ -138,6 +138,8 @@ def _dumps(thing, buffer_callback, knows, to_driver):
         data = pickle.dumps(thing, 5, buffer_callback=buffer_callback)
         if _MAIN not in data:
             return data
+        if knows is not None and type(thing) is types.FunctionType and knows(thing):
+            return data  # by its name, which workers have: no need to import cloudpickle
     except MemoryError:
         raise
     except Exception:
