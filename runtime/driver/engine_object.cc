@@ -8,6 +8,7 @@
 #include <driver/map_iterator.h>
 #include <driver/outcome.h>
 #include <driver/setup.h>
+#include <driver/slot.h>
 #include <driver/task.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
@@ -200,11 +201,6 @@ void dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
   Py_DECREF(type);
-}
-
-template <class Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
 }
 
 PyMethodDef kMethods[] = {

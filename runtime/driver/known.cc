@@ -1,5 +1,6 @@
 #include <Python.h>
 #include <driver/known.h>
+#include <driver/slot.h>
 #include <python/ref.h>
 #include <structmember.h>
 
@@ -144,11 +145,6 @@ PyMethodDef kMethods[] = {
 PyMemberDef kMembers[] = {{"reference", T_OBJECT, offsetof(Known, reference), READONLY, nullptr},
                           {"number", T_OBJECT, offsetof(Known, number), READONLY, nullptr},
                           {nullptr, 0, 0, 0, nullptr}};
-
-template <class Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
-}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include <Python.h>
 #include <driver/map_iterator.h>
+#include <driver/slot.h>
 #include <driver/unlocked.h>
 #include <structmember.h>
 
@@ -107,11 +108,6 @@ PyMethodDef kMethods[] = {{"close", close, METH_NOARGS, "cancels what has not st
 PyMemberDef kMembers[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(MapIterator, weak_references), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};
-
-template <class Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
-}
 
 }  // namespace
 

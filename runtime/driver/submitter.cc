@@ -4,6 +4,7 @@
 #include <driver/known.h>
 #include <driver/limits.h>
 #include <driver/outcome.h>
+#include <driver/slot.h>
 #include <driver/submitter.h>
 #include <driver/task.h>
 #include <python/errors.h>
@@ -131,11 +132,6 @@ void dealloc(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
   type->tp_free(object);
   Py_DECREF(type);
-}
-
-template <class Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
 }
 
 PyMethodDef kMethods[] = {

@@ -2,6 +2,7 @@
 #include <base/futex.h>
 #include <driver/completions.h>
 #include <driver/outcome.h>
+#include <driver/slot.h>
 #include <driver/task.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
@@ -237,11 +238,6 @@ PyMethodDef kMethods[] = {
     {"_cancel", cancel, METH_O, "_cancel(force): whether the call is cancelled now"},
     {"_watch", watch, METH_NOARGS, "tells the settler; False: the outcome is known already"},
     {nullptr, nullptr, 0, nullptr}};
-
-template <class Function>
-void* slot(Function* function) {
-  return reinterpret_cast<void*>(function);
-}
 
 PyObject* make_task(PyTypeObject* type) {
   PyObject* object = type->tp_alloc(type, 0);

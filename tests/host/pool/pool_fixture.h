@@ -5,9 +5,11 @@
 #include <pyhost/pyhost.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <thread>
 
 namespace pyhost::tests {
 
@@ -25,6 +27,17 @@ inline Pool start_pool(PoolOptions options = {}) {
     options.script = kVictims + "pool_script.py";
   if (options.workers.max == 0) options.workers = 2;
   return try_start(std::move(options)).value_or_throw();
+}
+
+// Whether the condition holds before a limit that only a hang reaches.
+template <class Condition>
+bool eventually(Condition condition) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > limit) return false;
+    std::this_thread::yield();
+  }
+  return true;
 }
 
 // A fresh folder, removed with everything in it.

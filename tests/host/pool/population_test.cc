@@ -14,16 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-template <class Condition>
-bool eventually(Condition condition) {
-  const auto limit = std::chrono::steady_clock::now() + 20s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > limit) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 TEST(Elastic, StartsTheFewestAndGrowsWithTheLoad) {
   const TempFolder folder;
   const std::string open = folder.file("open");

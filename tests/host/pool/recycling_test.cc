@@ -18,17 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Whether the condition holds before a limit that only a hang reaches.
-template <class Condition>
-bool eventually(Condition condition) {
-  const auto limit = std::chrono::steady_clock::now() + 20s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > limit) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 std::map<int, int> calls_by_pid(const std::string& path) {
   std::map<int, int> calls;
   std::ifstream file(path);
