@@ -2,7 +2,9 @@
 //
 // The registry's lock is taken before every fork and given back on both sides, so the copy never
 // sees it half changed. glibc does the same for malloc, so closing in the copy is safe even when
-// other threads were in the middle of something.
+// other threads were in the middle of something. All of it is set up when the library is loaded:
+// a function's static could be half made by another thread in the moment of the fork, and the
+// copy would wait for that thread for ever.
 #include <base/fork_guard.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -22,31 +24,36 @@ struct Registry {
 };
 
 // Never destroyed: descriptors are dropped by destructors of other statics, too.
-Registry& bare_registry() {
-  static Registry& registry = *new Registry;
-  return registry;
+union Undying {
+  Registry value;
+  constexpr Undying() : value() {}
+  ~Undying() {}
+};
+
+constinit Undying undying;
+
+Registry& registry() {
+  return undying.value;
 }
 
 void before_fork() {
-  bare_registry().lock.lock();
+  registry().lock.lock();
 }
 
 void in_parent() {
-  bare_registry().lock.unlock();
+  registry().lock.unlock();
 }
 
 void in_child() {
-  Registry& registry = bare_registry();
-  for (const int fd : registry.fds) close(fd);
-  registry.fds.clear();
-  registry.generation.fetch_add(1, std::memory_order_relaxed);
-  registry.lock.unlock();
+  Registry& guarded = registry();
+  for (const int fd : guarded.fds) close(fd);
+  guarded.fds.clear();
+  guarded.generation.fetch_add(1, std::memory_order_relaxed);
+  guarded.lock.unlock();
 }
 
-// Also registers the handlers, once. Forks before the first use have nothing to guard.
-Registry& registry() {
-  [[maybe_unused]] static const int handlers = pthread_atfork(before_fork, in_parent, in_child);
-  return bare_registry();
+[[gnu::constructor]] void register_handlers() {
+  pthread_atfork(before_fork, in_parent, in_child);
 }
 
 }  // namespace
