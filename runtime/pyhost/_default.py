@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, T
 from pyhost import _settings
 from pyhost._core import core
 from pyhost._limited import Limited
-from pyhost._pool import Pool
+from pyhost._engine import Engine
 
 if TYPE_CHECKING:
     from pyhost.futures import Future
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _lock = threading.Lock()
-_pool = None
+_engine = None
 
 
-def _default_pool():
-    global _pool
-    if _pool is None:
+def _default_engine():
+    global _engine
+    if _engine is None:
         with _lock:
-            if _pool is None:
-                _pool = Pool(_settings.for_pool())
-    return _pool
+            if _engine is None:
+                _engine = Engine(_settings.for_engine())
+    return _engine
 
 
 def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
@@ -44,14 +44,14 @@ def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optiona
     """
     if not iterables:
         raise TypeError("map() needs at least one iterable")
-    return _default_pool().map(function, iterables, timeout, chunksize, buffersize, keep=False)
+    return _default_engine().map(function, iterables, timeout, chunksize, buffersize, keep=False)
 
 
 class _Default(core.Submitter):
     """What `pyhost.submit` is a method of."""
 
     def _submit(self, fn, args, kwargs):
-        return _default_pool().submit(fn, args, kwargs, None, self)
+        return _default_engine().submit(fn, args, kwargs, None, self)
 
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def options(**limits: Any) -> "Limited":
 
         pyhost.options(timeout=2, retries=3, retry_on=OSError).submit(fetch, url)
     """
-    return Limited(_default_pool, {}).options(**limits)
+    return Limited(_default_engine, {}).options(**limits)
 
 
 def _forget():
-    global _lock, _pool
+    global _lock, _engine
     _lock = threading.Lock()
-    _pool = None
+    _engine = None
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -20,8 +20,8 @@ class Limited(core.Submitter):
     Cheap to make, and good for any number of calls. Valid as long as its pool.
     """
 
-    def __init__(self, pool: Callable[[], Any], limits: dict, memory: Optional[int] = None):
-        self._pool = pool
+    def __init__(self, engine: Callable[[], Any], limits: dict, memory: Optional[int] = None):
+        self._engine = engine
         self._given = limits
         self._memory = memory
         self._limits = _limits.native(limits)
@@ -31,7 +31,7 @@ class Limited(core.Submitter):
         """The same with further limits; what is not given stays as it is."""
         limits = _limits.of_calls(timeout, cpu, retries, retry_on, grace)
         size = _limits.size("memory", memory)
-        return Limited(self._pool, {**self._given, **limits}, self._memory if size is None else size)
+        return Limited(self._engine, {**self._given, **limits}, self._memory if size is None else size)
 
     if TYPE_CHECKING:
         def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
@@ -48,5 +48,5 @@ class Limited(core.Submitter):
         return self._find().map(fn, iterables, timeout, chunksize, buffersize, True, self._limits)
 
     def _find(self):
-        pool = self._pool()
-        return pool if self._memory is None else pool.sibling(self._memory)
+        engine = self._engine()
+        return engine if self._memory is None else engine.sibling(self._memory)

@@ -32,7 +32,7 @@ class Settings:
         return Settings(self.start, self.limits, {**self.workers, "memory": memory})
 
 
-def for_pool(max_workers=None, start=None, limits=None, **workers):
+def for_engine(max_workers=None, start=None, limits=None, **workers):
     """The settings of a pool: those given, checked; else what `pyhost run` was told; else the engine's own.
 
     Inside a worker a pool has one worker: its siblings have the other CPUs.

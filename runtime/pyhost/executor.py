@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optio
 from pyhost import _limits, _settings
 from pyhost._core import core
 from pyhost._limited import Limited
-from pyhost._pool import Pool
+from pyhost._engine import Engine
 from pyhost._stacks import WorkerStack
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             raise TypeError("initializer must be a callable")
         if start is None and mp_context is not None:
             start = _STARTS_OF_CONTEXTS[mp_context.get_start_method()]
-        settings = _settings.for_pool(
+        settings = _settings.for_engine(
             max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time)
-        self._pool = Pool(settings, initializer, tuple(initargs))
+        self._engine = Engine(settings, initializer, tuple(initargs))
 
     if TYPE_CHECKING:
         def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
@@ -81,7 +81,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             what cannot be sent fails the future, as `MarshalError`."""
 
     def _submit(self, fn, args, kwargs):
-        return self._pool.submit(fn, args, kwargs, None, self)
+        return self._engine.submit(fn, args, kwargs, None, self)
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
             chunksize: int = 1, buffersize: Optional[int] = None) -> Iterator[_T]:
@@ -94,7 +94,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         """
         if not iterables:
             return iter(())
-        return self._pool.map(fn, iterables, timeout, chunksize, buffersize, keep=True)
+        return self._engine.map(fn, iterables, timeout, chunksize, buffersize, keep=True)
 
     def options(self, *, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
                 retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None) -> Limited:
@@ -106,9 +106,9 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         `memory` is a limit of workers: calls with one of their own get workers of their own, as many as this
         executor has.
         """
-        pool = self._pool
-        return Limited(lambda: pool, {}).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on, grace=grace,
-                                         memory=memory)
+        engine = self._engine
+        return Limited(lambda: engine, {}).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on,
+                                                   grace=grace, memory=memory)
 
     def broadcast(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> List[_T]:
         """Calls `fn(*args, **kwargs)` once in every worker there is, before what is queued; waits for all of them.
@@ -118,7 +118,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         The results, one per worker, in no order. When it raises somewhere, the first exception, after all ended. A
         worker made later does not run it: for that there is `initializer`.
         """
-        return self._pool.broadcast(fn, args, kwargs)
+        return self._engine.broadcast(fn, args, kwargs)
 
     def stacks(self, timeout: float = 1.0) -> List[WorkerStack]:
         """Where every worker is: its call, for how many seconds, and its Python stacks.
@@ -128,14 +128,14 @@ class Executor(core.Submitter, concurrent.futures.Executor):
 
         timeout: seconds to wait for their answers; a worker that gave none has an empty stack
         """
-        return self._pool.stacks(timeout)
+        return self._engine.stacks(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run."""
-        self._pool.close(wait=wait, cancel=cancel_futures)
+        self._engine.close(wait=wait, cancel=cancel_futures)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self._pool.close(kill=True)
+            self._engine.close(kill=True)
         else:
             self.shutdown()

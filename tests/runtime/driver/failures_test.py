@@ -154,7 +154,7 @@ class Cancelling(WithExecutor):
     def test_leaving_a_map_cancels_the_rest(self):
         results = self.executor.map(touch_and_never_return, [str(self.folder / str(i)) for i in range(3)])
         results.close()
-        self.executor._pool.close(kill=True)
+        self.executor._engine.close(kill=True)
 
         self.assertLessEqual(len(list(self.folder.iterdir())), 1)
 

@@ -203,7 +203,7 @@ class Functions(WithExecutor):
         self.assertEqual([future.result(timeout=30) for future in futures], list(range(300)))
         del futures
 
-        self.assertLess(len(self.executor._pool._functions.known), 20)
+        self.assertLess(len(self.executor._engine._functions.known), 20)
 
     def test_the_initializer_runs_once_per_worker(self):
         with pyhost.Executor(2, None, remember, (str(self.folder),), start=self.start_method) as executor:

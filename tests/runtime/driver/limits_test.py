@@ -74,12 +74,12 @@ class Parsing(DriverCase):
         self.addCleanup(setattr, _settings, "_options", _settings._options)
         _settings._options = {"workers": 4, "min_workers": 1, "timeout": 2.5, "retries": 1, "retry_on": ["crashed"],
                               "memory": 2**30, "concurrency": 8, "max_tasks_per_worker": 100}
-        settings = _settings.for_pool(limits={"retries": 3})
+        settings = _settings.for_engine(limits={"retries": 3})
 
         self.assertEqual(settings.limits, {"timeout": 2.5, "retries": 3, "retry_on": ("crashed",)})
         self.assertEqual({name: settings.workers[name] for name in ("workers", "min_workers", "memory", "concurrency")},
                          {"workers": 4, "min_workers": 1, "memory": 2**30, "concurrency": 8})
-        self.assertEqual(_settings.for_pool(2).workers["min_workers"], 2)
+        self.assertEqual(_settings.for_engine(2).workers["min_workers"], 2)
 
     def test_wrong_limits_are_refused_with_the_value(self):
         for options, words in (({"timeout": 0}, "timeout is 0"), ({"retries": -1}, "retries is -1"),

@@ -232,7 +232,7 @@ class Forced(WithFiles):
 
     def test_a_task_may_clean_up_when_it_is_cancelled(self):
         future = self.executor.submit(loop_softly, self.path)
-        while self.executor._pool.stats()["in_flight"] == 0:
+        while self.executor._engine.stats()["in_flight"] == 0:
             time.sleep(0.005)
         self.assertTrue(future.cancel(force=True))
 
@@ -244,7 +244,7 @@ class Forced(WithFiles):
         future = self.executor.submit(loop_softly, self.path)
         called = []
         future.add_done_callback(called.append)
-        while self.executor._pool.stats()["in_flight"] == 0:
+        while self.executor._engine.stats()["in_flight"] == 0:
             time.sleep(0.005)
         self.assertTrue(future.cancel(force=True))
 
@@ -264,7 +264,7 @@ class Forced(WithFiles):
 
     def test_a_cancelled_loop_in_c_is_killed_after_its_grace(self):
         future = self.executor.options(grace=0.1).submit(loop_in_c)
-        while self.executor._pool.stats()["in_flight"] == 0:
+        while self.executor._engine.stats()["in_flight"] == 0:
             time.sleep(0.005)
 
         self.assertTrue(future.cancel(force=True))

@@ -37,7 +37,7 @@ class Storms(WithExecutor):
         choose = random.Random(7)
         settled = 0
         while not self.over.wait(0.002):
-            stats = self.executor._pool.stats()
+            stats = self.executor._engine.stats()
             pids = stats.get("pids")
             if pids and stats["settled"] >= settled + 4:
                 settled = stats["settled"]

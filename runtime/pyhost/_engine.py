@@ -1,4 +1,4 @@
-"""One engine with what it needs from Python: started at its first call, closed once."""
+"""One native engine with what it needs from Python: started at its first call, closed once."""
 
 import os
 import sys
@@ -19,8 +19,8 @@ def _is_sliced(kind):
     return kind is range or (kind.__module__ == "array" and kind.__name__ == "array")
 
 
-class Pool:
-    """What an Executor drives, and the default pool.
+class Engine:
+    """What an Executor and a Pool drive, and the default pool.
 
     Threads: any. Under start method `fork` the workers are copies of this process as it is at the first call.
     Lifetime: closed when nobody refers to it: neither an Executor nor the iterator of a map with input left.
@@ -33,7 +33,7 @@ class Pool:
         self._lock = threading.Lock()
         self._closed = False
         self._process = None  # in which it was started
-        self._engine = None
+        self._native = None
         self._functions = None
         self._maps = weakref.WeakSet()
         self._siblings = {}  # memory cap -> a pool that differs in nothing else
@@ -45,7 +45,7 @@ class Pool:
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         try:
-            engine = self._engine or self._start(function)
+            engine = self._native or self._start(function)
             functions = self._functions
             submitter._bind(engine, functions.known, Future, limits)
             number, applied = functions.find(function)
@@ -65,7 +65,7 @@ class Pool:
             items = zip(*iterables)
         else:
             items = iterables[0] if _is_sliced(type(iterables[0])) else iter(iterables[0])
-        engine = self._engine or self._start(function)
+        engine = self._native or self._start(function)
         number = self._functions.find(function)
         number = self._functions.define(function) if number[1] else number[0]
         count = chunksize if chunksize is not None and chunksize > 1 else 0
@@ -79,17 +79,17 @@ class Pool:
     def broadcast(self, function, args, kwargs):
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
-        engine = self._engine or self._start(function)
+        engine = self._native or self._start(function)
         number, applied = self._functions.find(function)
         return engine.broadcast(number, (function, args, kwargs) if applied else args, None if applied else kwargs)
 
     def stacks(self, timeout):
-        engine = self._engine
+        engine = self._native
         found = engine.stacks(timeout) if engine is not None and not self._is_copy() else []
         return [WorkerStack(*entry) for entry in found]
 
     def stats(self):
-        return self._engine.stats() if self._engine is not None else {}
+        return self._native.stats() if self._native is not None else {}
 
     def _start(self, function):
         if self._is_copy():  # taken while the lock was held, perhaps
@@ -97,10 +97,10 @@ class Pool:
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            if self._engine is None:
+            if self._native is None:
                 self._process = _process
-                self._engine = self._make_engine(function)
-            return self._engine
+                self._native = self._make_engine(function)
+            return self._native
 
     def _is_copy(self):
         return self._process is not None and self._process is not _process
@@ -130,7 +130,7 @@ class Pool:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if memory not in self._siblings:
-                self._siblings[memory] = Pool(self._settings.with_memory(memory), self._initializer, self._initargs)
+                self._siblings[memory] = Engine(self._settings.with_memory(memory), self._initializer, self._initargs)
             return self._siblings[memory]
 
     def close(self, wait=True, cancel=False, kill=False):
@@ -140,7 +140,7 @@ class Pool:
             return
         with self._lock:
             self._closed = True
-            engine, self._engine = self._engine, None
+            engine, self._native = self._native, None
             siblings, self._siblings = self._siblings, {}
         for sibling in siblings.values():
             sibling.close(wait, cancel, kill)
