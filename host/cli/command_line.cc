@@ -32,6 +32,8 @@ constexpr OptionSpec kOptions[] = {
     {"max-worker-memory", "SIZE", kPool},
     {"idle", "SECONDS", kPool},
     {"init", "FUNCTION", kMap | kCall},
+    {"adopt", "WHAT", kRun},
+    {"verbose", "", kRun, 'v'},
     {"sandbox", "LEVEL", kRun},  // known in order to be refused with the reason
     {"call", "STYLE", kMap},
     {"raw-input", "", kMap, 'R'},

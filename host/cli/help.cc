@@ -94,6 +94,9 @@ and tracebacks are the same. `import pyhost` inside gives the pool.
   --start METHOD      auto, fork (workers start with what the script has
                       imported), zygote or spawn
   --timeout, --retries, --memory, ...   defaults too: `pyhost help limits`
+  --adopt WHAT,...    whose process pools run on pyhost: futures, joblib,
+                      multiprocessing; or all (default) or none
+  -v, --verbose       says on stderr which pools do
   --python, --image, --preload: see `pyhost help python`
 
 Options may stand before or after the script; its own arguments follow `--`.

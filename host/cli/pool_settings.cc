@@ -1,5 +1,6 @@
 // pool_settings.cc: checks the values and fills them in.
 #include <base/system.h>
+#include <cli/adopt.h>
 #include <cli/limits.h>
 #include <cli/pool_settings.h>
 #include <cli/text.h>
@@ -55,6 +56,8 @@ Result<PoolOptions> pool_options(const OptionValues& options, const Target& targ
 Result<std::string> pool_defaults_json(const OptionValues& options) {
   Result<PoolOptions> pool = common(options);
   if (!pool) return pool.error();
+  Result<std::vector<std::string>> adopt = parse_adopt(options.all("adopt"));
+  if (!adopt) return adopt.error();
   nlohmann::json defaults = {{"workers", nullptr}, {"start", nullptr}, {"timeout", nullptr}};
   const auto seconds = [&](const char* name, const std::optional<std::chrono::nanoseconds>& time) {
     if (time) defaults[name] = std::chrono::duration<double>(*time).count();
@@ -73,6 +76,8 @@ Result<std::string> pool_defaults_json(const OptionValues& options) {
   seconds("grace", pool->grace);
   seconds("max_worker_age", pool->max_worker_age);
   if (options.has("idle")) seconds("idle_time", pool->idle_time);
+  given("adopt", "adopt", *adopt);
+  given("verbose", "verbose", true);
   given("retries", "retries", pool->retries);
   given("retry_on", "retry-on", pool->retry_on);
   given("memory", "memory", pool->memory);

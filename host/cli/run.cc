@@ -33,7 +33,9 @@ class ShortWord {
   Result<void> take(Words& words) {
     const std::string word = words.front();
     const char first = word[1];
-    if (first == 'j' || first == 'h') return take_short_options(Command::run, words, line_.options);
+    if (first == 'j' || first == 'h' || first == 'v') {
+      return take_short_options(Command::run, words, line_.options);
+    }
     words.take();
     if (has_target_) {
       const bool python = (std::string(kPlainFlags) + "XWmc").find(first) != std::string::npos;

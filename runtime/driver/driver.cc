@@ -1,4 +1,5 @@
 #include <Python.h>
+#include <base/system.h>
 #include <driver/completions.h>
 #include <driver/driver.h>
 #include <driver/engine_object.h>
@@ -14,6 +15,10 @@ namespace {
 
 PyObject* count_foreign_threads(PyObject*, PyObject*) {
   return PyLong_FromLong(foreign_threads());
+}
+
+PyObject* usable_cpus(PyObject*, PyObject*) {
+  return PyLong_FromLong(base::usable_cpus());
 }
 
 PyObject* next_settled(PyObject*, PyObject*) {
@@ -46,6 +51,7 @@ PyObject* failed(PyObject*, PyObject* args) {
 PyMethodDef kMethods[] = {
     {"foreign_threads", count_foreign_threads, METH_NOARGS,
      "threads of this process besides the calling one and those of pyhost"},
+    {"usable_cpus", usable_cpus, METH_NOARGS, "CPUs this process may use: affinity and quota"},
     {"failed", failed, METH_VARARGS, "failed(type, exception): a task that has that outcome"},
     {"next_settled", next_settled, METH_NOARGS,
      "waits for a watched task whose outcome is there; None: `close_settled` was called"},

@@ -74,8 +74,10 @@ PyObject* boot_run(PyObject* argv) {
   target.name = PyRef::borrow(name);
   target.arguments = PyRef::steal(PyList_GetSlice(argv, 7, PyList_GET_SIZE(argv)));
   if (!target.arguments) return nullptr;
-  keep_run_options(std::move(options));
-  if (!worker::install_package_finder(packages) || !renew_main()) return nullptr;
+  keep_run_options(options);
+  if (!worker::install_package_finder(packages) || !adopt_imports(options) || !renew_main()) {
+    return nullptr;
+  }
   hide_boot_frame();
   report_on_signal();
   run_target(target);

@@ -26,6 +26,11 @@ bool register_core();
 // What `pyhost run` was told, as JSON text; kept for `run_options`.
 void keep_run_options(std::string json);
 
+// From now on the pools that the options name ("adopt"; all when it is absent) run on pyhost: their
+// classes are replaced when their modules are imported. False with an exception set. Requires: the
+// package finder, the GIL.
+bool adopt_imports(const std::string& options);
+
 // From now on SIGUSR1 prints the Python stacks of this process and of every worker to stderr,
 // unless the parent made this process ignore it. Requires: the GIL, the main thread.
 void report_on_signal();

@@ -60,7 +60,9 @@ std::string describe(const char* python, const PyStatus& status) {
 // What `import pyhost` needs; part of bringing the interpreter up for a script.
 bool prepare(const char* packages, const char* options) {
   keep_run_options(options);
-  if (!register_core() || !worker::install_package_finder(packages)) return false;
+  if (!register_core() || !worker::install_package_finder(packages) || !adopt_imports(options)) {
+    return false;
+  }
   report_on_signal();
   return true;
 }

@@ -16,6 +16,7 @@ import pyhost._core  # says at once when there is no core for this Python
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
+    from pyhost._adopt import adopted
     from pyhost._default import map, options, submit
     from pyhost._limited import Limited
     from pyhost._stacks import WorkerStack, stacks
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 # Where each name lives. Modules are imported when a name of theirs is first used, because
 # concurrent.futures and what it imports cost several milliseconds of every start.
 _HOMES = {
+    "adopted": "_adopt",
     "map": "_default", "options": "_default", "submit": "_default",
     "Limited": "_limited",
     "Executor": "executor", "Future": "futures",

@@ -124,6 +124,17 @@ TEST(PoolDefaults, AreJsonForThePackage) {
   EXPECT_TRUE(defaults["start"].is_null());
 }
 
+TEST(PoolDefaults, SayWhoseAreAdoptedOnlyWhenThatWasGiven) {
+  const auto defaults = [](const Strings& words) {
+    return nlohmann::json::parse(pool_defaults_json(parsed(Command::run, words).options).value());
+  };
+
+  EXPECT_FALSE(defaults({}).contains("adopt"));
+  EXPECT_FALSE(defaults({}).contains("verbose"));
+  EXPECT_EQ(defaults({"--adopt", "none", "-v"})["adopt"], nlohmann::json::array());
+  EXPECT_EQ(defaults({"--verbose"})["verbose"], true);
+}
+
 TEST(Spelling, ShowsNothingThatIsNotClose) {
   const Strings names = {"map", "call", "run", "doctor", "help"};
 

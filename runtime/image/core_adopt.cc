@@ -1,0 +1,87 @@
+// core_adopt.cc: `pyhost run` re-routes process pools of other libraries when their module is
+// imported.
+//
+// A finder in front of sys.meta_path, because only the first one sees every import. It looks at the
+// name, and has Python code do the rest for the few names that matter: a script that makes no pools
+// pays some tens of nanoseconds per import, and no import of ours.
+#include <Python.h>
+
+#include <string>
+
+#include <image/core_image.h>
+#include <python/json.h>
+#include <python/ref.h>
+
+namespace pyhost::image {
+namespace {
+
+using python::PyRef;
+
+constexpr const char* kModules[] = {"concurrent.futures.process", "multiprocessing.pool",
+                                    "joblib.parallel"};
+
+bool concerned(PyObject* name) {
+  if (!PyUnicode_Check(name)) return false;
+  for (const char* module : kModules) {
+    if (PyUnicode_CompareWithASCIIString(name, module) == 0) return true;
+  }
+  return false;
+}
+
+// find_spec(name, path=None, target=None). When `pyhost` is somebody else's module, everything
+// stays as it is.
+PyObject* find_spec(PyObject* /*self*/, PyObject* const* arguments, Py_ssize_t count) {
+  if (count < 1) return PyErr_Format(PyExc_TypeError, "find_spec needs the name of a module");
+  if (!concerned(arguments[0])) Py_RETURN_NONE;
+  const PyRef adopt = PyRef::steal(PyImport_ImportModule("pyhost._adopt"));
+  if (!adopt) {
+    if (!PyErr_ExceptionMatches(PyExc_ImportError)) return nullptr;
+    PyErr_Clear();
+    Py_RETURN_NONE;
+  }
+  PyObject* path = count > 1 ? arguments[1] : Py_None;
+  return PyObject_CallMethod(adopt.get(), "find_spec", "OO", arguments[0], path);
+}
+
+// The documented type of METH_FASTCALL functions is not that of the field they are stored in.
+PyMethodDef find_spec_definition = {
+    "find_spec", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(find_spec)),
+    METH_FASTCALL, nullptr};
+
+// What the import system asks for: an object with a `find_spec`. A module of no name is one.
+PyRef make_finder() {
+  PyRef finder = PyRef::steal(PyModule_New("pyhost.adopt"));
+  const PyRef function = PyRef::steal(PyCFunction_New(&find_spec_definition, nullptr));
+  if (!finder || !function) return {};
+  if (PyObject_SetAttrString(finder.get(), "find_spec", function.get()) < 0) return {};
+  return finder;
+}
+
+// Whether a module is loaded already, through a .pth file or sitecustomize.
+bool adopt_loaded() {
+  PyObject* modules = PyImport_GetModuleDict();  // borrowed
+  for (const char* name : kModules) {
+    PyObject* module = PyDict_GetItemString(modules, name);  // borrowed
+    if (module == nullptr) continue;
+    const PyRef adopt = PyRef::steal(PyImport_ImportModule("pyhost._adopt"));
+    if (!adopt || !PyRef::steal(PyObject_CallMethod(adopt.get(), "adopt", "O", module))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+bool adopt_imports(const std::string& options) {
+  const PyRef told = python::json_decode(options);
+  if (!told) return false;
+  PyObject* adopted = PyDict_GetItemString(told.get(), "adopt");  // borrowed
+  if (adopted != nullptr && PyList_Check(adopted) && PyList_GET_SIZE(adopted) == 0) return true;
+  PyObject* meta_path = PySys_GetObject("meta_path");  // borrowed
+  if (meta_path == nullptr || !PyList_Check(meta_path)) return true;
+  const PyRef finder = make_finder();
+  return finder && PyList_Insert(meta_path, 0, finder.get()) == 0 && adopt_loaded();
+}
+
+}  // namespace pyhost::image

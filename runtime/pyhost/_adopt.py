@@ -1,0 +1,117 @@
+"""What `pyhost run` re-routes: process pools of other libraries, when their modules are imported.
+
+A finder of the core, in front of sys.meta_path, asks `find_spec` for the modules below. The module is found and
+executed as ever; then its part replaces the class in it.
+"""
+
+import os
+import sys
+from typing import Dict
+
+from pyhost import _settings
+
+# Module -> what `--adopt` calls it, and the module here whose `adopt` re-routes it.
+_MODULES = {
+    "concurrent.futures.process": ("futures", "_adopt_futures"),
+}
+
+_pools = {}  # what is re-routed -> how many of its pools were made
+
+
+def adopted() -> Dict[str, int]:
+    """What runs on pyhost in this process though it was written for other pools: `"futures"`
+    (ProcessPoolExecutor), `"multiprocessing"` (Pool), `"joblib"`, each with how many pools of it were made so far.
+
+        if "multiprocessing" in pyhost.adopted():
+            ...
+
+    Under `pyhost run`, what `--adopt` says, whose modules were imported; elsewhere nothing.
+    """
+    return dict(_pools)
+
+
+def find_spec(name, path):
+    """The spec that the other finders have for the module, with a loader that re-routes it; None without."""
+    if not _is_wanted(name):
+        return None
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        if find is None or getattr(finder, "__name__", "") == "pyhost.adopt":
+            continue
+        spec = find(name, path, None)
+        if spec is not None:
+            if hasattr(spec.loader, "exec_module"):
+                spec.loader = _Loader(spec.loader)
+            return spec
+    return None
+
+
+class _Loader:
+    """The module's own loader, which is all that is seen of it once the module is executed."""
+
+    def __init__(self, loader):
+        self._loader = loader
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        adopt(module)
+
+
+def _is_wanted(name):
+    names = _settings.adopted()
+    return name in _MODULES and (names is None or _MODULES[name][0] in names)
+
+
+def adopt(module):
+    """Re-routes a module that has been executed."""
+    if not _is_wanted(module.__name__):
+        return
+    what, part = _MODULES[module.__name__]
+    _pools.setdefault(what, 0)
+    __import__(f"pyhost.{part}", fromlist=["adopt"]).adopt(module)
+
+
+def subclass(adopted, stdlib):
+    """A class that has the methods of `adopted` before those of `stdlib`, and its name."""
+    members = {"__module__": stdlib.__module__, "__qualname__": stdlib.__qualname__, "__doc__": stdlib.__doc__}
+    for name, member in vars(adopted).items():
+        if getattr(member, "__doc__", "") is None and hasattr(stdlib, name):
+            member.__doc__ = getattr(stdlib, name).__doc__
+    return type(stdlib)(stdlib.__name__, (adopted, stdlib), members)
+
+
+def made(what, shown, start, workers):
+    """Counts a pool that was made, and with `--verbose` says so."""
+    _pools[what] = _pools.get(what, 0) + 1
+    if _settings.verbose():
+        count = "1 worker" if workers == 1 else f"{workers} workers"
+        _say(f"{shown} at {_where()} runs on pyhost ({start}, {count})")
+
+
+def left_alone(shown, reason):
+    if _settings.verbose():
+        _say(f"{shown} at {_where()} is left alone: {reason}")
+
+
+def _say(text):
+    stream = sys.__stderr__
+    if stream is not None:
+        stream.write(f"pyhost: {text}\n")
+        stream.flush()
+
+
+_LIBRARIES = ("pyhost", "multiprocessing", "concurrent", "joblib")
+
+
+def _where():
+    """The line of the script, or of a library of its, that made the pool."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        frame = frame.f_back
+    name = frame.f_code.co_filename
+    folder = os.path.join(os.getcwd(), "")
+    return f"{name[len(folder):] if name.startswith(folder) else name}:{frame.f_lineno}"

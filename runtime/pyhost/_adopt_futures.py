@@ -1,0 +1,70 @@
+"""`concurrent.futures.ProcessPoolExecutor` on pyhost."""
+
+from pyhost import _adopt, _adopt_contexts, _settings
+
+
+def adopt(module):
+    """Replaces the class in concurrent.futures.process, from where every other name of it comes."""
+    module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, module.ProcessPoolExecutor)
+
+
+class _OnPyhost:
+    """In front of the standard library's class, which does what has to stay there."""
+
+    def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *,
+                 max_tasks_per_child=None):
+        import multiprocessing
+        context = multiprocessing.get_context() if mp_context is None else mp_context
+        shown = f"{type(self).__qualname__}({'' if max_workers is None else max_workers})"
+        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, context)
+        if obstacle is not None:
+            _adopt.left_alone(shown, obstacle)
+            more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
+            super().__init__(max_workers, mp_context, initializer, initargs, **more)
+            return
+        start = _adopt_contexts.start_of(context)
+        self._pyhost = _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child)
+        self._max_workers = max_workers or _settings.default_workers()
+        self._mp_context = context
+        if type(self).submit is _OnPyhost.submit:
+            self.submit = self._pyhost.submit  # without the detour
+        _adopt.made("futures", shown, start, self._max_workers)
+
+    def _runs_on(self):
+        """The executor of pyhost; or, where that is an obstacle, what the standard library would do."""
+        return self.__dict__.get("_pyhost") or super()
+
+    def __getattr__(self, name):
+        if "_pyhost" not in self.__dict__ or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._pyhost, name)
+
+    def submit(self, fn, /, *args, **kwargs):
+        return self._runs_on().submit(fn, *args, **kwargs)
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1, **more):
+        if type(self).submit is not _OnPyhost.submit:
+            return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **more)  # by self.submit
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        return self._runs_on().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **more)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self._runs_on().shutdown(wait, cancel_futures=cancel_futures)
+
+    def terminate_workers(self):
+        self._runs_on().terminate_workers()
+
+    def kill_workers(self):
+        self._runs_on().kill_workers()
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._runs_on().__exit__(kind, error, trace)
+        self.shutdown(wait=True)
+        return False
+
+
+def _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child):
+    from pyhost.executor import Executor
+    return Executor(max_workers, None, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)

@@ -1,0 +1,173 @@
+"""`pyhost run` re-routes the process pools of unchanged scripts; all else stays as under python3."""
+
+import re
+
+import harness
+from harness import PYTHON
+
+IMAGES = ("executable", "libpython")
+
+FUTURES = '''
+import concurrent.futures, os, sys
+from concurrent.futures import ProcessPoolExecutor
+
+def square(x):
+    return x * x
+
+def worker(_):
+    pyhost = sys.modules.get("pyhost")
+    return pyhost is not None and pyhost.current_worker() is not None
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(max_workers=2) as executor:
+        print(list(executor.map(square, range(5))), executor.submit(square, 9).result())
+        print(isinstance(executor, concurrent.futures.process.ProcessPoolExecutor), executor._max_workers)
+        print(sum(executor.map(worker, range(3))), file=sys.stderr)
+'''
+
+
+class Adopted(harness.E2E):
+    def run_(self, *words, **more):
+        return self.pyhost("run", "--python", PYTHON, *words, **more)
+
+    def assert_as_under_python(self, name, *options):
+        """Same output and status under `pyhost run` as under python3, on both images; what it said on stderr."""
+        expected = self.run_program(PYTHON, name)
+        for image in IMAGES:
+            result = self.run_("--image", image, *options, name)
+
+            self.assertEqual((result.status, result.out), (expected.status, expected.out), result)
+        return result.err
+
+
+class Futures(Adopted):
+    def test_a_process_pool_executor_runs_on_pyhost(self):
+        self.script(FUTURES)
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "3\n")
+
+    def test_adopt_says_whose_pools_are_re_routed(self):
+        self.script(FUTURES)
+
+        for value, workers in (("none", 0), ("joblib,multiprocessing", 0), ("futures", 3), ("all", 3)):
+            self.assertEqual(self.run_("script.py", "--adopt", value).err, f"{workers}\n")
+
+    def test_a_wrong_name_is_refused_with_the_closest(self):
+        result = self.run_("-c", "1", "--adopt", "future")
+
+        self.assert_status(result, 2)
+        self.assert_says(result.err, "`--adopt future`", "did you mean `futures`?")
+
+    def test_verbose_says_where_each_pool_was_made(self):
+        self.script(FUTURES)
+
+        err = self.run_("-v", "script.py").err
+
+        self.assertEqual(err, "pyhost: ProcessPoolExecutor(2) at script.py:13 runs on pyhost (fork, 2 workers)\n3\n")
+
+    def test_adopted_tells_a_script_and_is_empty_under_python(self):
+        self.script("import pyhost\n"
+                    "print(pyhost.adopted())\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "print(pyhost.adopted())\n"
+                    "ProcessPoolExecutor(1).shutdown()\n"
+                    "print(pyhost.adopted())\n")
+        packages = {"PYTHONPATH": str(harness.BUILD / "lib/pyhost/python")}
+
+        self.assertEqual(self.run_("script.py").out, "{}\n{'futures': 0}\n{'futures': 1}\n")
+        self.assertEqual(self.run_("script.py", "--adopt", "none").out, "{}\n" * 3)
+        self.assertEqual(self.run_program(PYTHON, "script.py", env=packages).out, "{}\n" * 3)
+
+    def test_the_script_s_numbers_count_and_workers_is_for_the_rest(self):
+        self.script("from concurrent.futures import ProcessPoolExecutor\n"
+                    "print(ProcessPoolExecutor(3)._max_workers, ProcessPoolExecutor()._max_workers)\n")
+
+        self.assertEqual(self.run_("script.py", "-j5").out, "3 5\n")
+
+    def test_the_start_method_is_the_script_s(self):
+        self.script("import multiprocessing\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "if __name__ == '__main__':\n"
+                    "    for method in ('fork', 'spawn', 'forkserver'):\n"
+                    "        ProcessPoolExecutor(1, multiprocessing.get_context(method)).shutdown()\n")
+
+        lines = self.run_("script.py", "-v").err.splitlines()
+
+        self.assertEqual([line.partition("on pyhost ")[2] for line in lines],
+                         ["(fork, 1 worker)", "(zygote, 1 worker)", "(zygote, 1 worker)"])
+
+    def test_subclasses_may_override_submit(self):
+        self.script("from concurrent.futures import ProcessPoolExecutor\n"
+                    "class Counting(ProcessPoolExecutor):\n"
+                    "    def __init__(self):\n"
+                    "        super().__init__(max_workers=2)\n"
+                    "        self.count = 0\n"
+                    "    def submit(self, fn, *args):\n"
+                    "        self.count += 1\n"
+                    "        return super().submit(fn, *args)\n"
+                    "if __name__ == '__main__':\n"
+                    "    with Counting() as executor:\n"
+                    "        print(executor.submit(abs, -1).result(), list(executor.map(abs, range(-5, 0))))\n"
+                    "        print(executor.count)\n")
+
+        self.assert_as_under_python("script.py")
+
+    def test_who_overrides_internals_keeps_the_standard_library_s_pool(self):
+        self.script("from concurrent.futures import ProcessPoolExecutor\n"
+                    "class Inner(ProcessPoolExecutor):\n"
+                    "    def _start_executor_manager_thread(self):\n"
+                    "        print('starts')\n"
+                    "        super()._start_executor_manager_thread()\n"
+                    "if __name__ == '__main__':\n"
+                    "    with Inner(1) as executor:\n"
+                    "        print(executor.submit(abs, -1).result())\n")
+
+        err = self.assert_as_under_python("script.py", "-v")
+
+        self.assertEqual(err, "pyhost: Inner(1) at script.py:7 is left alone: "
+                              "`Inner` overrides `_start_executor_manager_thread`\n")
+
+    def test_a_crash_costs_one_task(self):
+        self.script("import os\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "from concurrent.futures.process import BrokenProcessPool\n"
+                    "def f(x):\n"
+                    "    if x == 3: os._exit(1)\n"
+                    "    return x\n"
+                    "if __name__ == '__main__':\n"
+                    "    with ProcessPoolExecutor(2) as executor:\n"
+                    "        for future in [executor.submit(f, x) for x in range(6)]:\n"
+                    "            try:\n"
+                    "                print(future.result())\n"
+                    "            except BrokenProcessPool:\n"
+                    "                print('broken')\n")
+
+        self.assertEqual(self.run_("script.py").out, "0\n1\n2\nbroken\n4\n5\n")
+
+
+class LeftAlone(Adopted):
+    def test_a_script_that_makes_no_pool_imports_nothing_of_pyhost(self):
+        self.script("import json, threading, subprocess, multiprocessing, asyncio, concurrent.futures, sys\n"
+                    "print(sorted(name for name in sys.modules if 'pyhost' in name and name != '_pyhost_core'))\n"
+                    "print(sorted(set(sys.modules) - {'_pyhost_core', 'faulthandler'}))\n")
+
+        self.assert_as_under_python("script.py")
+
+    def test_modules_look_as_python_made_them(self):
+        self.script("import concurrent.futures.process as process\n"
+                    "print(process.__spec__.loader, process.__loader__ is process.__spec__.loader)\n"
+                    "print(process.ProcessPoolExecutor, process.ProcessPoolExecutor.__module__)\n"
+                    "import importlib, pickle\n"
+                    "print(pickle.dumps(process.ProcessPoolExecutor))\n"
+                    "importlib.reload(process)\n"
+                    "print(process.ProcessPoolExecutor.__mro__[-2:])\n")
+
+        expected = self.run_program(PYTHON, "script.py").out
+        found = self.run_("script.py").out
+
+        address = r" at 0x[0-9a-f]+"
+        self.assertEqual(re.sub(address, "", found), re.sub(address, "", expected))
+
+
+if __name__ == "__main__":
+    harness.main()
