@@ -121,6 +121,7 @@ struct Options {
   std::optional<base::Duration> max_worker_age;
   std::uint64_t max_worker_memory = 0;
   base::Duration idle_time = std::chrono::seconds(60);
+  std::uint64_t own_arrays = 0;  // as in process::WorkerSettings
   // Posted to every worker before its calls, as item 0 of a batch of one. A worker in which it
   // fails is of no use: that is a failure to start.
   std::optional<Initializer> initializer;

@@ -63,7 +63,8 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   fds[process::kForensicsFd] = forensics->get();
   const process::WorkerSettings settings{.memory_bytes = options.memory,
                                          .concurrency = options.concurrency,
-                                         .threads = static_cast<std::uint32_t>(options.threads)};
+                                         .threads = static_cast<std::uint32_t>(options.threads),
+                                         .own_arrays = options.own_arrays};
   const auto kind = per_worker ? process::ControlKind::become : process::ControlKind::fork;
   auto sent = process::send_control(
       zygote.control.get(), {.kind = kind, .worker = worker.number},

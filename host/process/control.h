@@ -70,6 +70,9 @@ struct WorkerSettings {
   std::uint64_t memory_bytes = 0;  // RLIMIT_DATA above what the process has at its start; 0: none
   std::uint32_t concurrency = 1;   // calls in flight
   std::uint32_t threads = 0;       // of BLAS and OpenMP libraries that are loaded; 0: leave alone
+  std::uint64_t own_arrays = 0;    // buffers of arguments up to so many bytes are the task's own
+  std::uint32_t identity = 0;      // counted from 1 over all workers of the host
+  std::uint32_t reserved = 0;
 };
 
 // What makes a worker look at its calls' `interrupt` (host/wire/layout.md), and write its Python

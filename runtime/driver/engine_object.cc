@@ -56,7 +56,7 @@ PyObject* new_engine(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     raise(exception_of(engine.error()).get());
     return nullptr;
   }
-  object->handle = std::make_shared<EngineHandle>(std::move(*engine));
+  object->handle = std::make_shared<EngineHandle>(std::move(*engine), wanted.own_arrays > 0);
   return self.release();
 }
 
@@ -68,17 +68,7 @@ PyObject* define(PyObject* self, PyObject* args) {
   if (!engine) return nullptr;
   std::string bytes;
   wire::Codec kind = wire::Codec::pickle;
-  if (std::string_view(codec) == "none") {
-    const std::uint64_t number = PyLong_AsUnsignedLongLong(definition);
-    if (PyErr_Occurred() != nullptr) return nullptr;
-    kind = wire::Codec::none;
-    bytes.assign(reinterpret_cast<const char*>(&number), sizeof number);
-  } else {
-    char* data = nullptr;
-    Py_ssize_t size = 0;
-    if (PyBytes_AsStringAndSize(definition, &data, &size) != 0) return nullptr;
-    bytes.assign(data, static_cast<std::size_t>(size));
-  }
+  if (!read_definition(codec, definition, kind, bytes)) return nullptr;
   return PyLong_FromUnsignedLong(
       without_gil([&] { return engine->define(kind, std::move(bytes), name); }));
 }

@@ -72,7 +72,7 @@ PyObject* broadcast(const std::shared_ptr<EngineHandle>& handle, pool::Batch bat
   PyRef failure;
   PyRef cancelled;
   for (auto& [item, outcome] : sink->take()) {
-    Decoded decoded = decode(std::move(outcome));
+    Decoded decoded = decode(std::move(outcome), handle->own_arrays());
     if (decoded.value && !append(results, std::move(decoded.value))) return nullptr;
     if (decoded.exception && decoded.cancelled) cancelled = std::move(decoded.exception);
     if (decoded.exception && !failure) failure = std::move(decoded.exception);

@@ -45,8 +45,8 @@ int foreign_threads() {
   return others > 0 ? others : 0;
 }
 
-EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine)
-    : engine_(std::move(engine)), generation_(base::fork_generation()) {
+EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine, bool own_arrays)
+    : engine_(std::move(engine)), generation_(base::fork_generation()), own_arrays_(own_arrays) {
   our_threads.fetch_add(1);
 }
 

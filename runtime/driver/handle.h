@@ -23,13 +23,15 @@ namespace pyhost::driver {
 //           of the process it is inert: nothing is killed, nothing is waited for.
 class EngineHandle {
  public:
-  explicit EngineHandle(std::shared_ptr<pool::Engine> engine);
+  // `own_arrays`: arrays in results can be written to.
+  EngineHandle(std::shared_ptr<pool::Engine> engine, bool own_arrays);
   EngineHandle(const EngineHandle&) = delete;
   EngineHandle& operator=(const EngineHandle&) = delete;
   ~EngineHandle();
 
   // The engine; null with a RuntimeError set once it is closed, or in a copy of its process.
   std::shared_ptr<pool::Engine> engine() const;
+  bool own_arrays() const { return own_arrays_; }
   bool usable() const;  // the same question without an exception
   // Whether what is submitted now is run: not once it is closing, nor in a copy of its process.
   bool accepts() const;
@@ -58,6 +60,7 @@ class EngineHandle {
   std::shared_ptr<pool::Engine> engine_;  // empty from `start_drain` or `kill` on
   std::weak_ptr<pool::Engine> draining_;  // owned by the drainer
   unsigned generation_;
+  bool own_arrays_;
   std::vector<std::weak_ptr<pool::Submitted>> tickets_;
   std::size_t most_tickets_ = 1024;  // when to drop those that are settled
   std::thread drainer_;

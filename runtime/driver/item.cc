@@ -23,6 +23,23 @@ bool encode_framed(PyObject* value, PyObject* dumps, std::string& payload) {
   return true;
 }
 
+bool read_definition(std::string_view codec, PyObject* definition, wire::Codec& kind,
+                     std::string& bytes) {
+  if (codec == "none") {
+    const std::uint64_t number = PyLong_AsUnsignedLongLong(definition);
+    if (PyErr_Occurred() != nullptr) return false;
+    kind = wire::Codec::none;
+    bytes.assign(reinterpret_cast<const char*>(&number), sizeof number);
+    return true;
+  }
+  kind = wire::Codec::pickle;
+  char* data = nullptr;
+  Py_ssize_t size = 0;
+  if (PyBytes_AsStringAndSize(definition, &data, &size) != 0) return false;
+  bytes.assign(data, static_cast<std::size_t>(size));
+  return true;
+}
+
 bool encode_call(PyObject* args, PyObject* kwargs, PyObject* dumps, pool::Batch& batch) {
   PyRef both;
   PyObject* value = args;

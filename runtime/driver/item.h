@@ -25,4 +25,9 @@ bool encode_vector(PyObject* const* args, Py_ssize_t count, PyObject* names, PyO
 bool gather(PyObject* const* args, Py_ssize_t count, PyObject* names, python::PyRef& tuple,
             python::PyRef& dict);
 
+// The definition of a function: the number of a registered one (`codec` is "none"), or its pickle
+// as bytes. False with an exception set.
+bool read_definition(std::string_view codec, PyObject* definition, wire::Codec& kind,
+                     std::string& bytes);
+
 }  // namespace pyhost::driver

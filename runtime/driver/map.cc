@@ -150,7 +150,7 @@ PyRef Map::next() {
     return next_of_run();
   }
   yielded();
-  Decoded decoded = decode(std::move(std::get<pool::Outcome>(segment)));
+  Decoded decoded = decode(std::move(std::get<pool::Outcome>(segment)), handle_->own_arrays());
   if (decoded.exception) raise(decoded.exception.get());
   return std::move(decoded.value);
 }

@@ -36,15 +36,17 @@ bool has_buffers(std::string_view item) {
   return buffers != 0;
 }
 
-PyRef decode_value(pool::Outcome& outcome) {
+PyRef decode_value(pool::Outcome& outcome, bool own_arrays) {
   if (outcome.codec != wire::Codec::pickle || !has_buffers(outcome.payload)) {
-    return python::decode_result(outcome.codec, std::as_bytes(std::span(outcome.payload)), nullptr);
+    return python::decode_result(outcome.codec, std::as_bytes(std::span(outcome.payload)), {});
   }
   auto payload = std::make_unique<std::string>(std::move(outcome.payload));
   const auto bytes = std::as_bytes(std::span(*payload));  // stays where it is: on the heap
   const PyRef owner = make_owner(std::move(payload));
   if (!owner) return {};
-  return python::decode_result(outcome.codec, bytes, owner.get());
+  // Nobody else has these bytes, so that to make them writable takes no copy.
+  return python::decode_result(outcome.codec, bytes,
+                               {.owner = owner.get(), .writable = own_arrays});
 }
 
 PyRef errors_function(const char* name) {
@@ -89,7 +91,7 @@ PyRef rebuild(const std::string& payload) {
   if (!description) return {};
   PyRef exception;
   if (!item.empty()) {
-    exception = python::decode_result(wire::Codec::pickle, std::as_bytes(std::span(item)), nullptr);
+    exception = python::decode_result(wire::Codec::pickle, std::as_bytes(std::span(item)), {});
     if (!exception) PyErr_Clear();  // its class is not importable here: described instead
   }
   const PyRef function = errors_function("rebuild");
@@ -140,10 +142,10 @@ PyRef exception_of(const Error& error) {
   return exception ? std::move(exception) : take_exception();
 }
 
-Decoded decode(pool::Outcome outcome) {
+Decoded decode(pool::Outcome outcome, bool own_arrays) {
   Decoded decoded;
   if (outcome.ok) {
-    decoded.value = decode_value(outcome);
+    decoded.value = decode_value(outcome, own_arrays);
     if (!decoded.value) decoded.exception = take_exception();
     return decoded;
   }

@@ -15,8 +15,8 @@ struct Decoded {
 };
 
 // Never fails: what goes wrong while a result is rebuilt is its exception. Requires: the GIL, and
-// no pending exception. Runs Python code.
-Decoded decode(pool::Outcome outcome);
+// no pending exception. Runs Python code. `own_arrays`: arrays in the result can be written to.
+Decoded decode(pool::Outcome outcome, bool own_arrays);
 
 // An exception for a failure of the host's own, made by `pyhost.errors`.
 python::PyRef exception_of(const Error& error);

@@ -17,7 +17,7 @@ python::PyRef RunReader::next() {
     PyErr_SetString(PyExc_RuntimeError, "a run of results is shorter than it said; report this");
     return {};
   }
-  return python::decode_result(run_.codec, std::as_bytes(std::span(*frame)), nullptr);
+  return python::decode_result(run_.codec, std::as_bytes(std::span(*frame)), {});
 }
 
 }  // namespace pyhost::driver

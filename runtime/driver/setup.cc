@@ -38,6 +38,7 @@ pool::Options common_options(const Wanted& wanted) {
   options.max_worker_age = wanted.max_worker_age;
   options.max_worker_memory = wanted.max_worker_memory;
   if (wanted.idle_time) options.idle_time = *wanted.idle_time;
+  options.own_arrays = wanted.own_arrays;
   options.initializer = wanted.initializer;
   options.load.preload = wanted.preload;
   options.on_output = print_output;

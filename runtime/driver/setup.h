@@ -17,7 +17,7 @@ namespace pyhost::driver {
 struct Wanted {
   std::string start;                          // "fork", "zygote" or "spawn"
   std::shared_ptr<const CallOptions> limits;  // of every call; may be null
-  WorkerCount workers;                        // this and the next six as in pool::Options
+  WorkerCount workers;                        // this and the next seven as in pool::Options
   std::uint64_t memory = 0;
   std::uint32_t concurrency = 1;
   int threads = 0;
@@ -25,6 +25,7 @@ struct Wanted {
   std::optional<base::Duration> max_worker_age;
   std::uint64_t max_worker_memory = 0;
   std::optional<base::Duration> idle_time;
+  std::uint64_t own_arrays = 0;
   std::optional<pool::Initializer> initializer;
   std::vector<std::string> preload;
   std::vector<std::string> sys_path;  // of this process; zygotes import from there too

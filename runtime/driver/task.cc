@@ -66,7 +66,7 @@ bool ensure_decoded(Task* self) {
     if (self->decoding.load() == not_decoded) {
       self->decoding.store(being_decoded);
       self->decoder = PyThread_get_thread_ident();
-      keep(self, decode(self->sink->take()));
+      keep(self, decode(self->sink->take(), self->handle && self->handle->own_arrays()));
       return true;
     }
     if (self->decoder == PyThread_get_thread_ident()) {

@@ -45,23 +45,24 @@ bool read_settings(PyObject* settings, Wanted& wanted) {
          read_number(settings, "threads_per_worker", wanted.threads) &&
          read_number(settings, "max_tasks_per_worker", wanted.max_tasks_per_worker) &&
          read_number(settings, "max_worker_memory", wanted.max_worker_memory) &&
+         read_number(settings, "own_arrays", wanted.own_arrays) &&
          read_seconds(settings, "max_worker_age", wanted.max_worker_age) &&
          read_seconds(settings, "idle_time", wanted.idle_time);
 }
 
-// (definition, name, args)
+// (codec, definition, name, args); the first two as `define` takes them.
 bool read_initializer(PyObject* given, PyObject* dumps, Wanted& wanted) {
   if (given == Py_None) return true;
-  const char *definition = nullptr, *name = nullptr;
-  Py_ssize_t size = 0;
-  PyObject* args = nullptr;
-  if (!PyArg_ParseTuple(given, "y#sO!:initializer", &definition, &size, &name, &PyTuple_Type,
+  const char *codec = nullptr, *name = nullptr;
+  PyObject *definition = nullptr, *args = nullptr;
+  if (!PyArg_ParseTuple(given, "sOsO!:initializer", &codec, &definition, &name, &PyTuple_Type,
                         &args)) {
     return false;
   }
   pool::Initializer initializer;
-  initializer.definition_codec = wire::Codec::pickle;
-  initializer.definition.assign(definition, static_cast<std::size_t>(size));
+  if (!read_definition(codec, definition, initializer.definition_codec, initializer.definition)) {
+    return false;
+  }
   initializer.name = name;
   initializer.codec = wire::Codec::pickle;
   initializer.style = wire::Style::args;

@@ -5,9 +5,9 @@ import sys
 import threading
 import weakref
 
-from pyhost import _lifecycle, _limits, _main, _settings
+from pyhost import _initializer, _lifecycle, _limits, _main, _settings
 from pyhost._core import core
-from pyhost._functions import Functions, name_of, register
+from pyhost._functions import Functions, register
 from pyhost._pickling import Pickling
 from pyhost._stacks import WorkerStack
 
@@ -111,8 +111,11 @@ class Engine:
         registered = register(function, snapshot) if snapshot is not None else None
         pickling = Pickling(snapshot)
         initializer = None
-        if self._initializer is not None:
-            initializer = (pickling.dumps(self._initializer), name_of(self._initializer), self._initargs)
+        if self._initializer is not None and start == "fork":
+            pickling.inherited = _initializer.Inherited(self._initializer, self._initargs)
+            initializer = pickling.inherited.wanted()
+        elif self._initializer is not None:
+            initializer = _initializer.pickled(self._initializer, self._initargs, pickling)
         engine = core.Engine(
             start=start, python=sys.executable or "", image=_settings.image(), preload=_settings.preload(),
             sys_path=[os.fspath(folder) for folder in sys.path], dumps=pickling.dumps, settings=self._settings.workers,

@@ -162,6 +162,8 @@ def dumps(thing, buffer_callback=None):
 class Pickling:
     """From a driver to workers that know of `__main__` what `snapshot` has, or nothing when it is None."""
 
+    inherited = None  # what must live as long as the engine that refers to this
+
     def __init__(self, snapshot):
         self._snapshot = snapshot
         self._knows = snapshot.knows if snapshot is not None else None

@@ -36,6 +36,9 @@ def for_engine(max_workers=None, start=None, limits=None, **workers):
     """The settings of a pool: those given, checked; else what `pyhost run` was told; else the engine's own.
 
     Inside a worker a pool has one worker: its siblings have the other CPUs.
+
+    own_arrays: bytes up to which a buffer among a task's arguments is its own copy to write to; buffers in results
+        can be written to then, whatever their size; None: neither
     """
     start = start or _options.get("start") or "auto"
     if start not in STARTS:
@@ -65,6 +68,7 @@ _CHECKS = {
     "max_tasks_per_worker": _limits.count,
     "max_worker_age": _limits.seconds,
     "max_worker_memory": _limits.size,
+    "own_arrays": _limits.size,
     "idle_time": lambda name, value: _limits.seconds(name, value, zero=True),
 }
 

@@ -8,13 +8,15 @@ struct Exporter {
   PyObject_HEAD PyObject* owner;
   const std::byte* bytes;
   std::size_t size;
+  bool writable;
 };
 
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   auto* exporter = reinterpret_cast<Exporter*>(self);
-  // The C API takes a plain pointer; `readonly` is what keeps consumers from writing.
+  // The C API takes a plain pointer; its `readonly` is what keeps consumers from writing.
   auto* bytes = const_cast<std::byte*>(exporter->bytes);
-  return PyBuffer_FillInfo(view, self, bytes, static_cast<Py_ssize_t>(exporter->size), 1, flags);
+  return PyBuffer_FillInfo(view, self, bytes, static_cast<Py_ssize_t>(exporter->size),
+                           exporter->writable ? 0 : 1, flags);
 }
 
 void deallocate(PyObject* self) {
@@ -40,7 +42,7 @@ PyTypeObject* exporter_type() {
 
 }  // namespace
 
-PyRef export_bytes(std::span<const std::byte> bytes, PyObject* owner) {
+PyRef export_bytes(std::span<const std::byte> bytes, PyObject* owner, bool writable) {
   PyTypeObject* type = exporter_type();
   if (type == nullptr) return {};
   PyRef made = PyRef::steal(type->tp_alloc(type, 0));
@@ -49,6 +51,7 @@ PyRef export_bytes(std::span<const std::byte> bytes, PyObject* owner) {
   exporter->owner = PyRef::borrow(owner).release();
   exporter->bytes = bytes.data();
   exporter->size = bytes.size();
+  exporter->writable = writable;
   return made;
 }
 

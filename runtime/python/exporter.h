@@ -10,8 +10,9 @@
 
 namespace pyhost::python {
 
-// A read-only buffer over `bytes`. References `owner` until the last view of it is gone. Null with
-// an exception set when memory is short. Needs the GIL.
-PyRef export_bytes(std::span<const std::byte> bytes, PyObject* owner);
+// A buffer over `bytes`, read-only unless `writable`: then the bytes must be, and nobody else's.
+// References `owner` until the last view of it is gone. Null with an exception set when memory is
+// short. Needs the GIL.
+PyRef export_bytes(std::span<const std::byte> bytes, PyObject* owner, bool writable);
 
 }  // namespace pyhost::python

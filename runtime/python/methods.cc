@@ -91,7 +91,7 @@ PyObject* decode_item(PyObject*, PyObject* args) {
   return guarded([&]() -> PyObject* {
     Arguments arguments;
     if (!decode_arguments(wire::Codec::pickle, wire::Style::value, std::as_bytes(bytes),
-                          share != 0 ? item : nullptr, arguments)) {
+                          {.owner = share != 0 ? item : nullptr}, arguments)) {
       return nullptr;
     }
     return PyRef::borrow(PyTuple_GET_ITEM(arguments.args.get(), 0)).release();

@@ -88,17 +88,22 @@ bool split_item(std::span<const std::byte> item, std::size_t start, ItemParts& p
   return true;
 }
 
-PyRef load_item(std::span<const std::byte> item, std::size_t start, PyObject* owner) {
+PyRef make_buffer(std::span<const std::byte> bytes, const Buffers& wanted) {
+  if (wanted.owner == nullptr || bytes.size() <= wanted.copied) {
+    return PyRef::steal(PyByteArray_FromStringAndSize(reinterpret_cast<const char*>(bytes.data()),
+                                                      static_cast<Py_ssize_t>(bytes.size())));
+  }
+  return export_bytes(bytes, wanted.owner, wanted.writable);
+}
+
+PyRef load_item(std::span<const std::byte> item, std::size_t start, const Buffers& wanted) {
   ItemParts parts;
   if (!split_item(item, start, parts)) return {};
   if (parts.buffers.empty()) return pickle_loads(parts.pickle, nullptr);
   PyRef buffers = PyRef::steal(PyList_New(0));
   if (!buffers) return {};
   for (const std::span<const std::byte> bytes : parts.buffers) {
-    const auto* data = reinterpret_cast<const char*>(bytes.data());
-    PyRef buffer = owner != nullptr ? export_bytes(bytes, owner)
-                                    : PyRef::steal(PyByteArray_FromStringAndSize(
-                                          data, static_cast<Py_ssize_t>(bytes.size())));
+    const PyRef buffer = make_buffer(bytes, wanted);
     if (!buffer || PyList_Append(buffers.get(), buffer.get()) != 0) return {};
   }
   return pickle_loads(parts.pickle, buffers.get());
@@ -154,10 +159,10 @@ bool arguments_of(wire::Style style, PyRef value, Arguments& out) {
 }
 
 PyRef decode(wire::Codec codec, std::span<const std::byte> bytes, std::size_t start,
-             PyObject* owner) {
+             const Buffers& buffers) {
   try {
     if (codec == wire::Codec::json) return json_decode(as_text(bytes));
-    if (codec == wire::Codec::pickle) return load_item(bytes, start, owner);
+    if (codec == wire::Codec::pickle) return load_item(bytes, start, buffers);
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
     return {};
@@ -169,14 +174,14 @@ PyRef decode(wire::Codec codec, std::span<const std::byte> bytes, std::size_t st
 }  // namespace
 
 bool decode_arguments(wire::Codec codec, wire::Style style, std::span<const std::byte> item,
-                      PyObject* owner, Arguments& out) {
+                      const Buffers& buffers, Arguments& out) {
   out = Arguments();
-  PyRef value = decode(codec, item, kItemStart, owner);
+  PyRef value = decode(codec, item, kItemStart, buffers);
   return value && arguments_of(style, std::move(value), out);
 }
 
-PyRef decode_result(wire::Codec codec, std::span<const std::byte> payload, PyObject* owner) {
-  return decode(codec, payload, kResultStart, owner);
+PyRef decode_result(wire::Codec codec, std::span<const std::byte> payload, const Buffers& buffers) {
+  return decode(codec, payload, kResultStart, buffers);
 }
 
 PyRef decode_function(std::span<const std::byte> definition) {

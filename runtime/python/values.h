@@ -7,6 +7,7 @@
 #include <Python.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,11 +23,17 @@ struct Arguments {
   PyRef kwargs;
 };
 
-// `owner`: keeps the bytes alive as long as an out-of-band buffer of the item is in use (it is
-// referenced from the buffers' exporter), which is read-only then; when null such buffers are
-// copied and writable as they were.
+// How the out-of-band buffers of an item become buffers of Python.
+struct Buffers {
+  // Keeps the bytes alive: views of them refer to it. Null: every buffer is copied. A copy is
+  // writable where the original was.
+  PyObject* owner = nullptr;
+  std::uint64_t copied = 0;  // buffers up to so many bytes are copied nevertheless
+  bool writable = false;     // views are too: the bytes are nobody else's. False: read-only
+};
+
 bool decode_arguments(wire::Codec codec, wire::Style style, std::span<const std::byte> item,
-                      PyObject* owner, Arguments& out);
+                      const Buffers& buffers, Arguments& out);
 
 // An encoded value: the concatenation of `parts()`. Out-of-band buffers are not copied; they are
 // held until this is dropped (with the GIL).
@@ -60,8 +67,8 @@ class Encoded {
   std::vector<std::span<const std::byte>> parts_;
 };
 
-// The value of a result. `owner` as above.
-PyRef decode_result(wire::Codec codec, std::span<const std::byte> payload, PyObject* owner);
+// The value of a result.
+PyRef decode_result(wire::Codec codec, std::span<const std::byte> payload, const Buffers& buffers);
 
 // A definition of codec pickle: the callable.
 PyRef decode_function(std::span<const std::byte> definition);

@@ -50,10 +50,11 @@ constexpr double kShortTimer = 0.001;
 
 class Concurrent {
  public:
-  Concurrent(wire::WorkerEnd wire, const Loaded& loaded, std::uint32_t most)
+  Concurrent(wire::WorkerEnd wire, const Loaded& loaded, const process::WorkerSettings& settings)
       : wire_(std::move(wire)),
         outbox_(wire_),
-        intake_(wire_, outbox_, loaded, most),
+        intake_(wire_, outbox_, loaded, settings.concurrency),
+        own_arrays_(settings.own_arrays),
         waiter_(wire_),
         generation_(base::fork_generation()) {}
 
@@ -84,6 +85,7 @@ class Concurrent {
   wire::WorkerEnd wire_;
   Outbox outbox_;
   Intake intake_;
+  std::uint64_t own_arrays_;  // WorkerSettings::own_arrays
   Waiter waiter_;
   unsigned generation_;                            // base::fork_generation() of this process
   PyRef context_;                                  // context variables as they are outside of calls
@@ -371,8 +373,8 @@ PyRef Concurrent::call_function(Call& call, bool& crossing) {
   }
   python::Arguments arguments;
   crossing = true;
-  if (!python::decode_arguments(envelope.codec, envelope.style, call.item, call.owner.get(),
-                                arguments)) {
+  if (!python::decode_arguments(envelope.codec, envelope.style, call.item,
+                                {.owner = call.owner.get(), .copied = own_arrays_}, arguments)) {
     return {};
   }
   crossing = false;
@@ -452,8 +454,9 @@ bool Concurrent::on_signal() {
 
 }  // namespace
 
-void run_concurrently(wire::WorkerEnd wire, const Loaded& loaded, std::uint32_t most) {
-  std::make_unique<Concurrent>(std::move(wire), loaded, most).release()->run();
+void run_concurrently(wire::WorkerEnd wire, const Loaded& loaded,
+                      const process::WorkerSettings& settings) {
+  std::make_unique<Concurrent>(std::move(wire), loaded, settings).release()->run();
 }
 
 }  // namespace pyhost::worker

@@ -9,8 +9,9 @@
 
 namespace pyhost::worker {
 
-// As run_worker, with up to `most` calls at a time: coroutines on one event loop in the main
+// As run_worker, with up to `concurrency` calls at a time: coroutines on one event loop in the main
 // thread, other functions in threads. Requires: the GIL, the main thread. Never returns.
-[[noreturn]] void run_concurrently(wire::WorkerEnd wire, const Loaded& loaded, std::uint32_t most);
+[[noreturn]] void run_concurrently(wire::WorkerEnd wire, const Loaded& loaded,
+                                   const process::WorkerSettings& settings);
 
 }  // namespace pyhost::worker

@@ -57,8 +57,11 @@ std::span<const std::byte> bytes_of(std::string_view text) {
 
 class Loop {
  public:
-  Loop(wire::WorkerEnd wire, const Loaded& loaded)
-      : wire_(std::move(wire)), functions_(loaded), generation_(base::fork_generation()) {}
+  Loop(wire::WorkerEnd wire, const Loaded& loaded, std::uint64_t own_arrays)
+      : wire_(std::move(wire)),
+        functions_(loaded),
+        own_arrays_(own_arrays),
+        generation_(base::fork_generation()) {}
 
   [[noreturn]] void run();
 
@@ -80,6 +83,7 @@ class Loop {
   Outbox outbox_{wire_};
   Runs runs_{wire_};
   FunctionTable functions_;
+  std::uint64_t own_arrays_;   // WorkerSettings::own_arrays
   unsigned generation_;        // base::fork_generation() of this process
   python::Encoded result_;     // reused from item to item
   std::string error_payload_;  // likewise
@@ -225,8 +229,8 @@ PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> ite
   }
   python::Arguments arguments;
   crossing = true;
-  const bool decoded =
-      python::decode_arguments(envelope.codec, envelope.style, item, owner, arguments);
+  const bool decoded = python::decode_arguments(envelope.codec, envelope.style, item,
+                                                {.owner = owner, .copied = own_arrays_}, arguments);
   leave_if_forked();
   if (!decoded) return {};
   crossing = false;
@@ -259,8 +263,8 @@ PyMethodDef table[] = {
 void run_worker(int number, wire::WorkerEnd wire, const Loaded& loaded,
                 const process::WorkerSettings& settings) {
   worker_number = number;
-  if (settings.concurrency > 1) run_concurrently(std::move(wire), loaded, settings.concurrency);
-  Loop(std::move(wire), loaded).run();
+  if (settings.concurrency > 1) run_concurrently(std::move(wire), loaded, settings);
+  Loop(std::move(wire), loaded, settings.own_arrays).run();
 }
 
 int current_worker() {

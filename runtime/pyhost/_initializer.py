@@ -1,0 +1,37 @@
+"""How the initializer of a pool gets to its workers."""
+
+from pyhost._core import core
+from pyhost._functions import name_of
+
+
+class _Call:
+    """What the registry of functions keeps for ever; `Inherited` empties it."""
+
+    __slots__ = ("function", "args")
+
+    def __call__(self):
+        self.function(*self.args)
+
+
+class Inherited:
+    """An initializer with its arguments for workers that are copies of this process: they have both already, so
+    that nothing is pickled, and a lock, an open file or a lambda among the arguments is the driver's own.
+
+    Lifetime: as long as workers may be forked; what it refers to is kept until then.
+    """
+
+    def __init__(self, function, args):
+        self._call = _Call()
+        self._call.function, self._call.args = function, args
+
+    def __del__(self):
+        self._call.function = self._call.args = None
+
+    def wanted(self):
+        """What the engine wants to know of it: codec, definition, name, arguments."""
+        return "none", core.register_function(self._call), name_of(self._call.function), ()
+
+
+def pickled(function, args, pickling):
+    """The same of an initializer that travels."""
+    return "pickle", pickling.dumps(function), name_of(function), args
