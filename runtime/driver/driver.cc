@@ -1,5 +1,6 @@
 #include <Python.h>
 #include <base/system.h>
+#include <driver/bell.h>
 #include <driver/completions.h>
 #include <driver/driver.h>
 #include <driver/engine_object.h>
@@ -66,8 +67,9 @@ PyMethodDef* methods() {
 }
 
 bool add_types(PyObject* module) {
-  return add_limits_type(module) && add_known_type(module) && add_task_type(module) &&
-         add_map_type(module) && add_engine_type(module) && add_submitter_type(module);
+  return add_bell_type(module) && add_limits_type(module) && add_known_type(module) &&
+         add_task_type(module) && add_map_type(module) && add_engine_type(module) &&
+         add_submitter_type(module);
 }
 
 }  // namespace pyhost::driver

@@ -47,7 +47,8 @@ Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings
                  : kAheadPerBatch * kBatchesPerPlace * static_cast<std::uint32_t>(workers)) {}
 
 bool Map::room(bool waiting) const {
-  if (input_.ended() || unyielded_ >= ahead_ || state_->open_batches() >= target_) return false;
+  if (input_.ended() || unyielded_ + handed_out_ >= ahead_ || state_->open_batches() >= target_)
+    return false;
   return waiting || batches_.size() < static_cast<std::size_t>(target_);
 }
 
@@ -59,7 +60,7 @@ bool Map::pump(bool waiting) {
   }
   const std::shared_ptr<pool::Engine> engine = handle_->engine();
   if (!engine) return false;
-  while (room(waiting) && submit_batch(*engine, ahead_ - unyielded_)) {
+  while (room(waiting) && submit_batch(*engine, ahead_ - unyielded_ - handed_out_)) {
   }
   return true;
 }
@@ -155,6 +156,41 @@ PyRef Map::next() {
   return std::move(decoded.value);
 }
 
+// Whether `next` has something to return, or is at the end.
+bool Map::is_ready() const {
+  return !run_.empty() || batches_.empty() || batches_.front().sink->ready(position_);
+}
+
+PyRef Map::take_ready(std::size_t most) {
+  if (held_) {
+    raise(std::exchange(held_, {}).get());
+    return {};
+  }
+  handed_out_ = 0;
+  PyRef taken = PyRef::steal(PyList_New(0));
+  if (!taken || !pump(false)) return {};
+  while (is_ready() && static_cast<std::size_t>(PyList_GET_SIZE(taken.get())) < most) {
+    ++handed_out_;  // first: `next` reads ahead
+    const PyRef value = next();
+    if (value && PyList_Append(taken.get(), value.get()) == 0) continue;
+    --handed_out_;
+    const bool nothing = PyList_GET_SIZE(taken.get()) == 0;
+    if (PyErr_Occurred() == nullptr) return nothing ? PyRef::borrow(Py_None) : std::move(taken);
+    if (nothing) return {};
+    held_ = take_exception();
+    return taken;
+  }
+  return taken;
+}
+
+int Map::ring(std::shared_ptr<Bell> bell, PyObject* waiter) {
+  if (held_ || is_ready()) return 0;
+  if (!pump(true)) return -1;
+  const bool more = !input_.ended() && unyielded_ < ahead_;
+  const MapBatch* oldest = batches_.front().sink.get();
+  return state_->ring(oldest, position_, more ? target_ - 1 : -1, std::move(bell), waiter) ? 1 : 0;
+}
+
 bool Map::finish(bool wait) {
   if (!settings_.runs_unread || input_.ended() || !handle_->accepts()) return true;
   const std::shared_ptr<pool::Engine> engine = handle_->engine();
@@ -207,16 +243,19 @@ bool Map::enter(bool finishing) {
 
 int Map::traverse(visitproc visit, void* arg) const {
   Py_VISIT(owner_.get());
+  Py_VISIT(held_.get());
   return input_.traverse(visit, arg);
 }
 
 void Map::clear() {
   input_.clear();
   owner_ = {};
+  held_ = {};
 }
 
-void Map::cancel() {
+void Map::cancel(bool force) {
   clear();
+  state_->forget_waiter();
   const std::deque<OpenBatch> batches = std::exchange(batches_, {});
   run_ = RunReader();
   unyielded_ = 0;
@@ -224,7 +263,7 @@ void Map::cancel() {
   const std::shared_ptr<pool::Engine> engine = handle_->engine();
   without_gil([&] {
     for (const OpenBatch& batch : batches) {
-      if (!batch.sink->settled()) engine->cancel(batch.ticket, std::nullopt, false);
+      if (!batch.sink->settled()) engine->cancel(batch.ticket, std::nullopt, force);
     }
   });
 }

@@ -50,8 +50,14 @@ class Map {
   // Before the engine is closed: submits what is left of an input that has an end, and keeps the
   // results. `wait`: holds no more of it in memory than `pump`. False with an exception set.
   bool finish(bool wait);
-  // Cancels what has not started, and forgets the rest.
-  void cancel();
+  // The results that are there, at most so many, as a list; it pulls input as `next` does. None at
+  // the end. An exception comes by itself, behind the results before it. Null with an exception.
+  python::PyRef take_ready(std::size_t most);
+  // Pushes `waiter` on `bell` when it is worth to `take_ready` again. 0: it is now; negative with
+  // an exception set.
+  int ring(std::shared_ptr<Bell> bell, PyObject* waiter);
+  // Cancels what has not started, and with `force` what runs, and forgets the rest.
+  void cancel(bool force = false);
   // Nobody can ask for a result any more: `cancel`, unless all of it has to run.
   void forget();
 
@@ -71,6 +77,7 @@ class Map {
   bool submit_batch(pool::Engine& engine, std::uint64_t most);
   void cut();
   bool wait();
+  bool is_ready() const;
   bool wait_for_room();
   bool warn_of_cut() const;
   void yielded();
@@ -88,8 +95,10 @@ class Map {
   std::shared_ptr<MapState> state_ = std::make_shared<MapState>();
   std::deque<OpenBatch> batches_;
   std::uint32_t position_ = 0;  // in the oldest batch
+  python::PyRef held_;          // an exception that stands behind what `take_ready` returned
   RunReader run_;               // results before `position_` that are not yielded
   std::uint64_t unyielded_ = 0;
+  std::uint64_t handed_out_ = 0;  // by the last `take_ready`, and perhaps not yet used
 };
 
 }  // namespace pyhost::driver

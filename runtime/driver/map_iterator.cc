@@ -2,6 +2,7 @@
 #include <driver/map_iterator.h>
 #include <driver/slot.h>
 #include <driver/unlocked.h>
+#include <python/marshal.h>
 #include <structmember.h>
 
 #include <cstddef>
@@ -38,11 +39,42 @@ PyObject* next(PyObject* self) {
   return nullptr;
 }
 
-PyObject* close(PyObject* self, PyObject*) {
+// For event loops, which must not wait here.
+PyObject* take(PyObject* self, PyObject* most) {
+  const std::size_t count = PyLong_AsSize_t(most);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  Map& map = map_of(self);
+  if (!map.enter(false)) return nullptr;
+  map.started = true;
+  PyRef taken = map.take_ready(count);
+  map.leave();
+  if (taken && taken.get() != Py_None) return taken.release();
+  const python::ExceptionAside aside;
+  map.cancel();
+  return taken.release();
+}
+
+PyObject* ring(PyObject* self, PyObject* args) {
+  PyObject *bell_object = nullptr, *waiter = nullptr;
+  if (!PyArg_ParseTuple(args, "OO:_ring", &bell_object, &waiter)) return nullptr;
+  std::shared_ptr<Bell> bell = bell_of(bell_object);
+  Map& map = map_of(self);
+  if (!bell || !map.enter(false)) return nullptr;
+  const int rings = map.ring(std::move(bell), waiter);
+  map.leave();
+  return rings < 0 ? nullptr : PyBool_FromLong(rings);
+}
+
+PyObject* close(PyObject* self, PyObject* args, PyObject* names) {
+  static const char* kNames[] = {"force", nullptr};
+  int force = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, names, "|p:close", const_cast<char**>(kNames), &force)) {
+    return nullptr;
+  }
   Map& map = map_of(self);
   if (map.busy()) Py_RETURN_NONE;
   map.started = true;
-  map.cancel();
+  map.cancel(force != 0);
   Py_RETURN_NONE;
 }
 
@@ -100,10 +132,16 @@ void dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyMethodDef kMethods[] = {{"close", close, METH_NOARGS, "cancels what has not started"},
-                          {"_finish", finish, METH_O,
-                           "submits what is left of an input that has an end; whether to wait"},
-                          {nullptr, nullptr, 0, nullptr}};
+PyMethodDef kMethods[] = {
+    {"close", reinterpret_cast<PyCFunction>(slot(close)), METH_VARARGS | METH_KEYWORDS,
+     "close(force=False): cancels what has not started, or all"},
+    {"_take", take, METH_O, "_take(most): the results that are there, as a list; None at the end"},
+    {"_ring", ring, METH_VARARGS,
+     "_ring(bell, waiter): pushes `waiter` when it is worth to `_take` again; "
+     "False: it is now"},
+    {"_finish", finish, METH_O,
+     "submits what is left of an input that has an end; whether to wait"},
+    {nullptr, nullptr, 0, nullptr}};
 
 PyMemberDef kMembers[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(MapIterator, weak_references), READONLY, nullptr},

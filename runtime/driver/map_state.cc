@@ -1,4 +1,6 @@
+#include <Python.h>
 #include <driver/map_state.h>
+#include <python/ref.h>
 
 #include <utility>
 
@@ -19,12 +21,36 @@ std::shared_ptr<pool::Event> MapState::await(const MapBatch* batch, std::uint32_
   auto event = std::make_shared<pool::Event>();
   const std::lock_guard lock(mutex_);
   waiter_ = event;
+  if (!awaits(batch, item, batches)) event->set();
+  return event;
+}
+
+// Notes what is awaited. False: it is there. Requires: mutex_.
+bool MapState::awaits(const MapBatch* batch, std::uint32_t item, int batches) {
   awaited_ = batch;
   awaited_item_ = item;
   awaited_batches_ = batches;
   const bool there = batch != nullptr && batch->segments_.count(item) != 0;
-  if (there || open_batches_ <= batches) event->set();
-  return event;
+  return !there && open_batches_ > batches;
+}
+
+bool MapState::ring(const MapBatch* batch, std::uint32_t item, int batches,
+                    std::shared_ptr<Bell> bell, PyObject* waiter) {
+  python::PyRef before;  // dropped without the lock
+  const std::lock_guard lock(mutex_);
+  before = python::PyRef::steal(std::exchange(looped_, nullptr));
+  bell_ = nullptr;
+  if (!awaits(batch, item, batches)) return false;
+  bell_ = std::move(bell);
+  looped_ = python::PyRef::borrow(waiter).release();
+  return true;
+}
+
+void MapState::forget_waiter() {
+  python::PyRef before;
+  const std::lock_guard lock(mutex_);
+  before = python::PyRef::steal(std::exchange(looped_, nullptr));
+  bell_ = nullptr;
 }
 
 void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_batch,
@@ -34,7 +60,10 @@ void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_
                      (last_of_batch && open_batches_ <= awaited_batches_);
   if (!wakes) return;
   const std::shared_ptr<pool::Event> waiter = std::exchange(waiter_, nullptr);
+  const std::shared_ptr<Bell> bell = std::exchange(bell_, nullptr);
+  PyObject* looped = std::exchange(looped_, nullptr);
   lock.unlock();
+  if (bell) bell->push(looped);
   if (waiter) waiter->set();
 }
 

@@ -2,6 +2,7 @@
 // iterates.
 #pragma once
 
+#include <driver/bell.h>
 #include <pool/engine.h>
 
 #include <cstdint>
@@ -30,10 +31,18 @@ class MapState {
   // negative, once no more than that many batches are open. It may be set already.
   std::shared_ptr<pool::Event> await(const MapBatch* batch, std::uint32_t item, int batches);
 
+  // The same for an event loop: `bell` gets `waiter` then. False: that is so already. A later call
+  // takes the place of this one. Requires: the GIL.
+  bool ring(const MapBatch* batch, std::uint32_t item, int batches, std::shared_ptr<Bell> bell,
+            PyObject* waiter);
+  // Nobody is to be told any more. Requires: the GIL.
+  void forget_waiter();
+
  private:
   friend class MapBatch;
   void settled(const MapBatch& batch, std::uint32_t first, bool last_of_batch,
                std::unique_lock<std::mutex> lock);
+  bool awaits(const MapBatch* batch, std::uint32_t item, int batches);
 
   mutable std::mutex mutex_;  // of the batches, too
   int open_batches_ = 0;
@@ -41,6 +50,8 @@ class MapState {
   std::uint32_t awaited_item_ = 0;
   int awaited_batches_ = -1;
   std::shared_ptr<pool::Event> waiter_;  // shared, so that it outlives whoever sets it
+  std::shared_ptr<Bell> bell_;           // this and the next instead: both or none
+  PyObject* looped_ = nullptr;           // a reference
 };
 
 // Where the items of one batch settle.

@@ -16,7 +16,17 @@ void TaskSink::settle(std::uint32_t, pool::Outcome outcome) {
   outcome_ = std::move(outcome);
   const std::uint8_t before = flags_.fetch_or(kSettled, std::memory_order_acq_rel);
   event_.set();
-  if ((before & kWatched) != 0) push_completion(task_);
+  if ((before & kWatched) == 0) return;
+  if (bell_) {
+    bell_->push(task_);
+  } else {
+    push_completion(task_);
+  }
+}
+
+bool TaskSink::watch(std::shared_ptr<Bell> bell, PyObject* waiter) {
+  bell_ = std::move(bell);
+  return watch(waiter);
 }
 
 bool TaskSink::watch(PyObject* task) {
@@ -192,6 +202,24 @@ PyObject* watch(PyObject* object, PyObject*) {
   Py_RETURN_FALSE;
 }
 
+// `_ring(bell, waiter)`: False when the outcome is there already, None when somebody else is told.
+PyObject* ring(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+  Task* self = task(object);
+  if (count != 2) {
+    PyErr_SetString(PyExc_TypeError, "expected _ring(bell, waiter)");
+    return nullptr;
+  }
+  if (self->sink->settled()) Py_RETURN_FALSE;
+  if (self->watched) Py_RETURN_NONE;
+  std::shared_ptr<Bell> bell = bell_of(args[0]);
+  if (!bell) return nullptr;
+  self->watched = true;
+  PyRef waiter = PyRef::borrow(args[1]);
+  if (!self->sink->watch(std::move(bell), waiter.get())) Py_RETURN_FALSE;
+  static_cast<void>(waiter.release());
+  Py_RETURN_TRUE;
+}
+
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(task(self)->value);
@@ -237,6 +265,9 @@ PyMethodDef kMethods[] = {
     {"_started", started, METH_NOARGS, "whether a cancel found the call running"},
     {"_cancel", cancel, METH_O, "_cancel(force): whether the call is cancelled now"},
     {"_watch", watch, METH_NOARGS, "tells the settler; False: the outcome is known already"},
+    {"_ring", reinterpret_cast<PyCFunction>(slot(ring)), METH_FASTCALL,
+     "_ring(bell, waiter): pushes `waiter` when the outcome is there; False: it is, None: it is "
+     "watched"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyObject* make_task(PyTypeObject* type) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <Python.h>
+#include <driver/bell.h>
 #include <driver/handle.h>
 #include <pool/engine.h>
 
@@ -30,6 +31,8 @@ class TaskSink : public pool::Sink {
   // `task` that is passed. False when it is there already; the reference stays the caller's.
   // Requires: the GIL; once only.
   bool watch(PyObject* task);
+  // The same for an event loop: `bell` gets the reference to `waiter`. Of the two, one may be used.
+  bool watch(std::shared_ptr<Bell> bell, PyObject* waiter);
 
  private:
   static constexpr std::uint8_t kSettled = 1;
@@ -38,7 +41,8 @@ class TaskSink : public pool::Sink {
   pool::Event event_;
   pool::Outcome outcome_;
   std::atomic<std::uint8_t> flags_{0};
-  PyObject* task_ = nullptr;  // what the settler gets; written before kWatched is set
+  PyObject* task_ = nullptr;  // this and the next: who gets what; written before kWatched is set
+  std::shared_ptr<Bell> bell_;
 };
 
 // Makes an instance of `type` (the type Task or a subclass) for `batch`, a batch of one, and

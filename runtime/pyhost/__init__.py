@@ -16,10 +16,12 @@ import pyhost._core  # says at once when there is no core for this Python
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
+    from pyhost import aio
     from pyhost._adopt import adopted
-    from pyhost._default import map, options, submit
+    from pyhost._default import as_completed, map, options, starmap, submit
     from pyhost._limited import Limited
     from pyhost._stacks import WorkerStack, stacks
+    from pyhost._task import task
     from pyhost._worker import Worker, current_worker
     from pyhost.errors import (Backpressure, MarshalError, ProtocolError, RemoteError, SandboxUnavailable,
                                SandboxViolation, StartupError, TaskCpuError, TaskInterrupted, TaskMemoryError,
@@ -33,7 +35,8 @@ __version__ = "0.1.0"
 # concurrent.futures and what it imports cost several milliseconds of every start.
 _HOMES = {
     "adopted": "_adopt",
-    "map": "_default", "options": "_default", "submit": "_default",
+    "as_completed": "_default", "map": "_default", "options": "_default", "starmap": "_default",
+    "submit": "_default", "task": "_task",
     "Limited": "_limited",
     "Executor": "executor", "Future": "futures",
     "WorkerStack": "_stacks", "stacks": "_stacks",
@@ -43,11 +46,13 @@ _HOMES = {
                      "TaskTimeout", "WorkerCrashed"), "errors"),
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "aio", *_HOMES]
 
 
 def __getattr__(name):
     home = _HOMES.get(name)
+    if name == "aio":
+        return __import__("pyhost.aio").aio
     if home is None:
         raise AttributeError(f"module 'pyhost' has no attribute {name!r}")
     # Not importlib.import_module: that would import importlib's Python half first.
@@ -57,4 +62,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

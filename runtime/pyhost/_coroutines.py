@@ -9,6 +9,8 @@ import selectors
 import sys
 import traceback
 
+from pyhost import _wrappers
+
 loop = None  # the worker's
 _root = None  # the task of the call that runs, under `run`
 
@@ -22,6 +24,7 @@ def _make_loop(new):
 
 def is_coroutine_function(function):
     """Whether calling it makes a coroutine, and does nothing else."""
+    function = _wrappers.wrapped(function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
 
 

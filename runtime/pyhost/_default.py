@@ -47,6 +47,29 @@ def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optiona
     return _default_engine().map(function, iterables, timeout, chunksize, buffersize, keep=False)
 
 
+def starmap(function: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout: Optional[float] = None,
+            chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
+    """As `map`, for items that are the arguments of a call each.
+
+        sums = list(pyhost.starmap(pow, [(2, 5), (3, 2)]))
+    """
+    return _default_engine().map(function, (rows,), timeout, chunksize, buffersize, keep=False, star=True)
+
+
+def as_completed(futures: "Iterable[Future]", timeout: Optional[float] = None) -> "Iterator[Future]":
+    """Yields futures as they get done, in that order; those given twice once. As `concurrent.futures.as_completed`,
+    for futures of any executor.
+
+        futures = {pyhost.submit(fetch, url): url for url in urls}
+        for future in pyhost.as_completed(futures):
+            print(futures[future], future.result())
+
+    timeout: seconds from now, after which it raises `TimeoutError`
+    """
+    import concurrent.futures
+    return concurrent.futures.as_completed(futures, timeout)
+
+
 class _Default(core.Submitter):
     """What `pyhost.submit` is a method of."""
 

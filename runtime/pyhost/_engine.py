@@ -55,13 +55,16 @@ class Engine:
         except core.MarshalError as error:
             return failed(error)
 
-    def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None):
-        """An iterator over results. `keep`: closing the pool finishes it, if its input has a length."""
+    def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None, star=False):
+        """An iterator over results. `keep`: closing the pool finishes it, if its input has a length. `star`: the
+        one iterable has the arguments of each call."""
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         if buffersize is not None and buffersize < 1:
             raise ValueError(f"buffersize is {buffersize}; it must be at least 1, or None")
-        if len(iterables) != 1:
+        if star:
+            items = map(tuple, iterables[0])
+        elif len(iterables) != 1:
             items = zip(*iterables)
         else:
             items = iterables[0] if _is_sliced(type(iterables[0])) else iter(iterables[0])
@@ -71,7 +74,7 @@ class Engine:
         count = chunksize if chunksize is not None and chunksize > 1 else 0
         has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
         keep = keep and buffersize is None
-        results = engine.map(number, items, len(iterables) != 1, count, buffersize or 0, timeout, keep, has_end, self,
+        results = engine.map(number, items, star or len(iterables) != 1, count, buffersize or 0, timeout, keep, has_end, self,
                              limits)
         self._maps.add(results)
         return results

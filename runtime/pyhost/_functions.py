@@ -33,7 +33,8 @@ def name_of(function):
 
 def _has_no_state(function):
     """Whether it may go once for many calls; what a cache holds does not matter."""
-    return isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)) or _wrappers.is_cache(function)
+    return isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)) or _wrappers.is_cache(function) \
+        or _wrappers.is_task(function)
 
 
 class Functions:
@@ -71,7 +72,7 @@ class Functions:
         """The number of a definition of the function as it is now."""
         watch = None
         if not _importable(function):
-            inner = function.__wrapped__ if _wrappers.is_cache(function) else function
+            inner = _wrappers.wrapped(function)
             watch = _main.Watch(inner) if isinstance(inner, types.FunctionType) else None
         number = self._define(function)
         if _has_no_state(function):

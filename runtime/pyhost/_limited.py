@@ -47,6 +47,11 @@ class Limited(core.Submitter):
             return iter(())
         return self._find().map(fn, iterables, timeout, chunksize, buffersize, True, self._limits)
 
+    def starmap(self, fn: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout: Optional[float] = None,
+                chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
+        """As `pyhost.starmap`, with these limits for each item."""
+        return self._find().map(fn, (rows,), timeout, chunksize, buffersize, True, self._limits, star=True)
+
     def _find(self):
         engine = self._engine()
         return engine if self._memory is None else engine.sibling(self._memory)

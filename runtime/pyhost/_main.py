@@ -5,6 +5,8 @@ import sys
 import types
 import weakref
 
+from pyhost import _wrappers
+
 _ABSENT = object()
 
 
@@ -92,10 +94,11 @@ class Snapshot:
         qualname = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
         if not self._unchanged(qualname.partition(".")[0]) or find(qualname) is not thing:
             return False
-        if not isinstance(thing, types.FunctionType):
+        function = _wrappers.wrapped(thing)
+        if not isinstance(function, types.FunctionType):
             return True
         own = main_globals()
-        return all(namespace is not own or self._unchanged(name) for namespace, name, _ in Watch(thing).globals)
+        return all(namespace is not own or self._unchanged(name) for namespace, name, _ in Watch(function).globals)
 
     def difference(self, function):
         """(name, whether workers have another value for it) of what keeps them from knowing it, or None."""

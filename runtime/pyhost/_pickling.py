@@ -101,6 +101,8 @@ def _pickler_class(cloudpickle):
                 return NotImplemented
             if _wrappers.is_cache(thing):
                 return _wrappers.reduce_cache(thing)
+            if _wrappers.is_task(thing):
+                return _wrappers.reduce_task(thing)
             raise MarshalError(f"cannot send `{name}` (`{type(thing).__qualname__}`): workers do not have it, because "
                                f"it was made or rebound in `__main__` after the pool started; make it before the first "
                                f"call, or put it into a module")

@@ -1,5 +1,6 @@
 """What the decorators of functools make of functions of `__main__`: sent by value like those."""
 
+import sys
 import types
 
 try:
@@ -22,6 +23,26 @@ def reduce_cache(cache):
 def make_cache(function, maxsize, typed):
     import functools
     return functools.lru_cache(maxsize, typed)(function)
+
+
+def is_task(thing):
+    """Whether `pyhost.task` made it."""
+    module = sys.modules.get("pyhost._task")
+    return module is not None and type(thing) is module.Task
+
+
+def reduce_task(task):
+    return make_task, (task.__wrapped__, task._given)
+
+
+def make_task(function, limits):
+    from pyhost._task import Task
+    return Task(function, limits)
+
+
+def wrapped(thing):
+    """The function that calls of it run, where that tells what it depends on."""
+    return thing.__wrapped__ if is_cache(thing) or is_task(thing) else thing
 
 
 def is_dispatcher(thing):

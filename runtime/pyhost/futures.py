@@ -8,6 +8,7 @@ concurrent.futures adds (a condition, callbacks, waiters) is made when somebody 
 import concurrent.futures
 import os
 import signal
+import sys
 import threading
 from typing import Any, Optional
 
@@ -32,6 +33,9 @@ class Future(core.Task, _Base):
         assert future.result(timeout=5) == 1024
     """
 
+    # Whether cancelling what asyncio awaits (`run_in_executor`, `wrap_future`) stops the call when it runs.
+    _stops_for_asyncio = True
+
     def running(self) -> bool:
         """Whether the call is known to run: a `cancel` came too late for it."""
         return self._started()
@@ -40,8 +44,11 @@ class Future(core.Task, _Base):
         """Revokes the call if it has not started; with `force`, whatever it is doing. Whether it ends cancelled.
 
         A call that runs is asked to stop by `TaskInterrupted`, raised in it, and killed with its worker when it has
-        not after its `grace`. Until then the future is not done.
+        not after its `grace`. Until then the future is not done. asyncio cancels by force: whoever cancels what
+        awaits the future, in `loop.run_in_executor` or `asyncio.wrap_future`, stops the call.
         """
+        if not force and "_condition" in self.__dict__:
+            force = self._stops_for_asyncio and sys._getframe(1).f_globals.get("__name__") == "asyncio.futures"
         cancelled = self._cancel(force)
         if cancelled and "_condition" in self.__dict__ and self.done():
             self._settle()

@@ -1,0 +1,336 @@
+"""asyncio: calls and maps that are awaited, and cancelled."""
+
+import asyncio
+import concurrent.futures
+import pathlib
+import tempfile
+import textwrap
+import time
+import unittest
+
+from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
+
+aio = pyhost.aio
+
+
+def echo(value):
+    return value
+
+
+def double(value):
+    return 2 * value
+
+
+def add(first, second):
+    return first + second
+
+
+def fail_at(value, bad):
+    if value == bad:
+        raise LookupError(value)
+    return value
+
+
+async def double_soon(value):
+    await asyncio.sleep(0)
+    return 2 * value
+
+
+def run_until_stopped(begun, stopped):
+    """Leaves a file when it starts, and another when it is asked to stop."""
+    pathlib.Path(begun).touch()
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            time.sleep(0.01)
+    except pyhost.TaskInterrupted:
+        pathlib.Path(stopped).touch()
+        raise
+
+
+async def there(path):
+    end = time.monotonic() + 30
+    while not path.exists():
+        if time.monotonic() > end:
+            raise AssertionError(f"{path} did not appear")
+        await asyncio.sleep(0.01)
+
+
+async def collect(results):
+    return [value async for value in results]
+
+
+async def numbers(count, until=None):
+    for i in range(count):
+        if until is not None:
+            await until.wait()
+        yield i
+
+
+@for_each_start
+class Aio(WithExecutor):
+    def files(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return pathlib.Path(folder.name, "begun"), pathlib.Path(folder.name, "stopped")
+
+    def map(self, function, *iterables, **settings):
+        return aio.map(function, *iterables, executor=self.executor, **settings)
+
+    def collected(self, function, *iterables, **settings):
+        async def main():
+            return await collect(self.map(function, *iterables, **settings))
+        return asyncio.run(main())
+
+    def test_run_returns_what_the_function_returns_or_raises(self):
+        async def main():
+            self.assertEqual(await aio.run(add, 1, second=2, executor=self.executor), 3)
+            self.assertEqual(await aio.run(double_soon, 4, executor=self.executor), 8)
+            with self.assertRaises(LookupError):
+                await aio.run(fail_at, 1, 1, executor=self.executor)
+
+        asyncio.run(main())
+
+    def test_many_calls_await_at_once(self):
+        async def main():
+            return await asyncio.gather(*(aio.run(double, i, executor=self.executor) for i in range(500)))
+
+        self.assertEqual(asyncio.run(main()), [2 * i for i in range(500)])
+
+    def test_one_event_loop_after_the_other_uses_the_pool(self):
+        for i in range(3):
+            self.assertEqual(asyncio.run(aio.run(echo, i, executor=self.executor)), i)
+
+    def test_the_loop_goes_on_while_a_call_runs(self):
+        async def main():
+            call = asyncio.ensure_future(aio.run(time.sleep, 0.3, executor=self.executor))
+            turns = 0
+            while not call.done():
+                await asyncio.sleep(0.005)
+                turns += 1
+            return turns
+
+        self.assertGreater(asyncio.run(main()), 5)
+
+    def test_cancelling_stops_a_call_that_runs(self):
+        begun, stopped = self.files()
+
+        async def main():
+            call = asyncio.ensure_future(aio.run(run_until_stopped, begun, stopped, executor=self.executor))
+            await there(begun)
+            call.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await call
+            await there(stopped)
+
+        asyncio.run(main())
+
+    def test_a_timeout_around_a_call_stops_it(self):
+        begun, stopped = self.files()
+
+        async def main():
+            await aio.run(echo, 1, executor=self.executor)  # the workers are there
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(aio.run(run_until_stopped, begun, stopped, executor=self.executor), 0.5)
+            if begun.exists():
+                await there(stopped)
+
+        asyncio.run(main())
+
+    def test_cancelling_takes_back_what_has_not_started(self):
+        begun, stopped = self.files()
+
+        async def main():
+            blockers = [asyncio.ensure_future(aio.run(time.sleep, 0.3, executor=self.executor)) for _ in range(2)]
+            queued = asyncio.ensure_future(aio.run(run_until_stopped, begun, stopped, executor=self.executor))
+            await asyncio.sleep(0.05)
+            queued.cancel()
+            await asyncio.gather(*blockers)
+            await asyncio.gather(*(aio.run(echo, 1, executor=self.executor) for _ in range(4)))
+
+        asyncio.run(main())
+        self.assertFalse(begun.exists())
+
+    def test_cancelling_run_in_executor_stops_the_call(self):
+        begun, stopped = self.files()
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            call = loop.run_in_executor(self.executor, run_until_stopped, begun, stopped)
+            await there(begun)
+            call.cancel()
+            await there(stopped)
+
+        asyncio.run(main())
+
+    def test_cancelling_the_future_itself_leaves_what_runs_alone(self):
+        begun, stopped = self.files()
+
+        async def main():
+            future = self.executor.submit(run_until_stopped, begun, stopped)
+            wrapped = asyncio.wrap_future(future)
+            await there(begun)
+            self.assertFalse(future.cancel())
+            self.assertFalse(stopped.exists())
+            wrapped.cancel()
+            await there(stopped)
+
+        asyncio.run(main())
+
+    def test_map_yields_in_order_from_either_kind_of_input(self):
+        self.assertEqual(self.collected(double, range(3000)), [2 * i for i in range(3000)])
+        self.assertEqual(self.collected(double, [1, 2.5, "a"]), [2, 5.0, "aa"])
+        self.assertEqual(self.collected(double, numbers(3000)), [2 * i for i in range(3000)])
+        self.assertEqual(self.collected(add, numbers(5), [10, 20, 30]), [10, 21, 32])
+        self.assertEqual(self.collected(add, [1, 2], [10, 20], chunksize=2), [11, 22])
+        self.assertEqual(self.collected(echo, [(1, 2)]), [(1, 2)])
+        self.assertEqual(self.collected(echo, numbers(0)), [])
+
+    def test_an_exception_of_an_item_ends_a_map_behind_the_results_before_it(self):
+        async def main(items):
+            found = []
+            with self.assertRaises(LookupError):
+                async for value in self.map(fail_at, items, [3] * 1000):
+                    found.append(value)
+            return found
+
+        self.assertEqual(asyncio.run(main(range(1000))), [0, 1, 2])
+        self.assertEqual(asyncio.run(main(numbers(1000))), [0, 1, 2])
+
+    def test_an_exception_of_the_input_comes_behind_the_results_before_it(self):
+        async def broken():
+            yield 1
+            yield 2
+            raise KeyError("input")
+
+        async def main():
+            found = []
+            with self.assertRaises(KeyError):
+                async for value in self.map(echo, broken()):
+                    found.append(value)
+            return found
+
+        self.assertEqual(asyncio.run(main()), [1, 2])
+
+    def test_an_input_is_read_ahead_no_further_than_told(self):
+        pulled = []
+
+        def items():
+            for i in range(1000):
+                pulled.append(i)
+                yield i
+
+        async def items_soon():
+            for i in items():
+                yield i
+
+        async def main(source):
+            pulled.clear()
+            results = self.map(echo, source, buffersize=10)
+            for i in range(20):
+                self.assertEqual(await results.__anext__(), i)
+                self.assertLessEqual(len(pulled), i + 12)
+            await results.aclose()
+
+        asyncio.run(main(items()))
+        asyncio.run(main(items_soon()))
+
+    def test_results_come_while_an_input_waits(self):
+        async def main():
+            go = asyncio.Event()
+
+            async def source():
+                yield 1
+                await go.wait()
+                yield 2
+
+            found = []
+            async for value in self.map(double, source()):
+                found.append(value)
+                go.set()
+            return found
+
+        self.assertEqual(asyncio.run(main()), [2, 4])
+
+    def test_a_map_that_is_late_is_a_timeout(self):
+        async def main(items):
+            await aio.run(echo, 1, executor=self.executor)
+            with self.assertRaises(asyncio.TimeoutError):
+                await collect(self.map(time.sleep, items, timeout=0.3))
+
+        asyncio.run(main([0, 20]))
+
+        async def slow_source():
+            yield 0
+            await asyncio.sleep(60)
+
+        asyncio.run(main(slow_source()))
+
+    def test_cancelling_a_map_stops_what_runs(self):
+        begun, stopped = self.files()
+
+        async def main():
+            reading = asyncio.ensure_future(collect(self.map(run_until_stopped, [begun], [stopped])))
+            await there(begun)
+            reading.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await reading
+            await there(stopped)
+
+        asyncio.run(main())
+
+    def test_what_a_map_did_not_start_is_taken_back_when_it_is_closed(self):
+        async def main():
+            results = self.map(time.sleep, [0] + [0.2] * 200)
+            await results.__anext__()
+            await results.aclose()
+
+        begin = time.monotonic()
+        asyncio.run(main())
+        self.executor.shutdown()
+        self.assertLess(time.monotonic() - begin, 15)
+
+    def test_limits_of_options_hold(self):
+        async def main():
+            with self.assertRaises(pyhost.TaskTimeout):
+                await aio.run(time.sleep, 20, executor=self.executor.options(timeout=0.2))
+            return await collect(aio.map(double, [1, 2], executor=self.executor.options(timeout=20)))
+
+        self.assertEqual(asyncio.run(main()), [2, 4])
+
+    def test_what_is_wrong_is_said_at_once(self):
+        async def main():
+            with concurrent.futures.ThreadPoolExecutor(1) as threads:
+                with self.assertRaisesRegex(TypeError, "ThreadPoolExecutor.*run_in_executor"):
+                    await aio.run(echo, 1, executor=threads)
+            with self.assertRaisesRegex(TypeError, "at least one iterable"):
+                aio.map(echo)
+            with self.assertRaisesRegex(ValueError, "buffersize is 0"):
+                self.map(echo, [1], buffersize=0)
+            with self.assertRaisesRegex(TypeError, "not callable"):
+                self.map(7, [1])
+
+        asyncio.run(main())
+
+
+class DefaultPool(DriverCase):
+    def test_a_script_awaits_calls_and_maps_without_an_executor(self):
+        result = self.run_python(textwrap.dedent("""
+            import asyncio, pyhost
+
+            def double(x):
+                return 2 * x
+
+            async def main():
+                print(await pyhost.aio.run(double, 4))
+                print([y async for y in pyhost.aio.map(double, range(4))])
+
+            asyncio.run(main())
+        """))
+
+        self.assertEqual((result.out, result.status), ("8\n[0, 2, 4, 6]\n", 0))
+        self.assertEqual(result.err, "")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
