@@ -1,4 +1,5 @@
-# Which CPythons get a core. PYHOST_PYTHONS is a list of interpreters; each must have its headers.
+# Which CPythons get a core. PYHOST_PYTHONS is a list of interpreters; each must have its headers. The presets take it
+# from the environment.
 set(PYHOST_PYTHONS "" CACHE STRING "Interpreters to build cores for; empty: python3 of the system, else of PATH")
 
 set(pythons ${PYHOST_PYTHONS})

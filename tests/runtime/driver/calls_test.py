@@ -102,7 +102,6 @@ class Calls(WithExecutor):
             self.assertTrue(numpy.array_equal(both["b"][1], array[::2]))
 
     @unittest.skipIf(numpy is None, "no numpy")
-    @unittest.skipIf(numpy is None, "no numpy")
     def test_large_arrays_are_read_only_as_documented(self):
         writable = self.call(lambda array: (array.flags.writeable, array.copy().flags.writeable), numpy.ones(100_000))
 
@@ -111,6 +110,7 @@ class Calls(WithExecutor):
         for function in (pyhost.map, pyhost.submit, pyhost.Executor.map, pyhost.Executor.submit):
             self.assert_says(function.__doc__, "read-only", "`.copy()`")
 
+    @unittest.skipIf(numpy is None, "no numpy")
     def test_an_argument_is_fixed_when_submit_returns(self):
         array = numpy.zeros(1_000_000)
         future = self.executor.submit(echo, array)

@@ -15,16 +15,20 @@ sys.path.insert(0, str(PACKAGES))
 import pyhost  # noqa: E402
 
 
+# Where programs find pyhost, and what the tests themselves were given (cloudpickle, for interpreters without it).
+PYTHON_PATH = os.pathsep.join([str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 class DriverCase(harness.E2E):
     """Tests that run in this process. What they start must be gone after each."""
 
     def run_python(self, text, *arguments, env=None, **options):
         """Runs a script with an ordinary python3."""
         return self.run_program(harness.PYTHON, self.script(text), *arguments,
-                                env={"PYTHONPATH": str(PACKAGES), **(env or {})}, **options)
+                                env={"PYTHONPATH": PYTHON_PATH, **(env or {})}, **options)
 
     def start_python(self, text, *arguments, **options):
-        return self.start(harness.PYTHON, "-u", self.script(text), *arguments, env={"PYTHONPATH": str(PACKAGES)},
+        return self.start(harness.PYTHON, "-u", self.script(text), *arguments, env={"PYTHONPATH": PYTHON_PATH},
                           **options)
 
 
