@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyhost import aio
     from pyhost._adopt import adopted
     from pyhost._default import as_completed, map, options, starmap, submit
+    from pyhost._joblib import register_joblib
     from pyhost._limited import Limited
     from pyhost._stacks import WorkerStack, stacks
     from pyhost._task import task
@@ -37,6 +38,7 @@ _HOMES = {
     "adopted": "_adopt",
     "as_completed": "_default", "map": "_default", "options": "_default", "starmap": "_default",
     "submit": "_default", "task": "_task",
+    "register_joblib": "_joblib",
     "Limited": "_limited",
     "Executor": "executor", "Future": "futures",
     "WorkerStack": "_stacks", "stacks": "_stacks",

@@ -120,7 +120,8 @@ class Engine:
         elif self._initializer is not None:
             initializer = _initializer.pickled(self._initializer, self._initargs, pickling)
         engine = core.Engine(
-            start=start, python=sys.executable or "", image=_settings.image(), preload=_settings.preload(),
+            start=start, python=sys.executable or "", image=_settings.image(),
+            preload=[*_settings.preload(), *self._settings.preload],
             sys_path=[os.fspath(folder) for folder in sys.path], dumps=pickling.dumps, settings=self._settings.workers,
             limits=_limits.native(self._settings.limits), initializer=initializer)
         self._functions = Functions(engine, pickling)

@@ -18,7 +18,7 @@ MarshalError = core.MarshalError
 _MAIN = b"__main__"
 
 
-def _find_cloudpickle():
+def find_cloudpickle():
     try:
         import cloudpickle
         return cloudpickle
@@ -63,7 +63,7 @@ def _needs_cloudpickle(thing):
                         f"install it (Debian: python3-cloudpickle), or put the definition into a module")
 
 
-def _pickler_class(cloudpickle):
+def pickler_class(cloudpickle):
     """The pickler over cloudpickle, or over the standard library where that is missing."""
     if cloudpickle in _picklers:
         return _picklers[cloudpickle]
@@ -123,9 +123,9 @@ def _guard_class(thing, reduced):
 def _by_value(thing, buffer_callback, knows, to_driver):
     global _cloudpickle
     if _cloudpickle is None:
-        _cloudpickle = _find_cloudpickle()
+        _cloudpickle = find_cloudpickle()
     file = io.BytesIO()
-    pickler = _pickler_class(_cloudpickle)(file, protocol=5, buffer_callback=buffer_callback)
+    pickler = pickler_class(_cloudpickle)(file, protocol=5, buffer_callback=buffer_callback)
     pickler.knows = knows
     pickler.to_driver = to_driver
     pickler.dump(thing)
@@ -158,7 +158,7 @@ def dumps(thing, buffer_callback=None):
     except MarshalError:
         raise
     except Exception as error:
-        raise _explain(thing, error, None, True) from error
+        raise explain(thing, error, None, True) from error
 
 
 class Pickling:
@@ -176,10 +176,10 @@ class Pickling:
         except MarshalError:
             raise
         except Exception as error:
-            raise _explain(thing, error, self._knows, False, self._snapshot) from error
+            raise explain(thing, error, self._knows, False, self._snapshot) from error
 
 
-def _explain(thing, error, knows, to_driver, snapshot=None):
+def explain(thing, error, knows, to_driver, snapshot=None):
     attempts = [100]  # bounds what a large value costs
 
     def refused(member):

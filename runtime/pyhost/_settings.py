@@ -21,15 +21,17 @@ class Settings:
     start: the start method
     limits: those of every call, as `_limits.of_calls` has them
     workers: what concerns the workers, by the engine's names
+    preload: modules that a zygote imports besides those that were asked for
     """
 
-    def __init__(self, start, limits, workers):
+    def __init__(self, start, limits, workers, preload=()):
         self.start = start
         self.limits = limits
         self.workers = workers
+        self.preload = preload
 
     def with_memory(self, memory):
-        return Settings(self.start, self.limits, {**self.workers, "memory": memory})
+        return Settings(self.start, self.limits, {**self.workers, "memory": memory}, self.preload)
 
 
 def for_engine(max_workers=None, start=None, limits=None, **workers):
