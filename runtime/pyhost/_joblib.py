@@ -16,7 +16,9 @@ import threading
 import warnings
 import weakref
 
-import joblib.parallel
+# While joblib.parallel is being imported it is no attribute of joblib yet.
+from joblib import _parallel_backends
+from joblib import parallel as joblib_parallel
 from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase, SequentialBackend
 
 from pyhost import _joblib_pools, _joblib_tasks, _settings, errors
@@ -24,7 +26,7 @@ from pyhost._core import core
 from pyhost.futures import failed
 
 # Before 1.3 a KeyboardInterrupt of a task arrives as joblib's WorkerInterrupt.
-_SafeFunction = getattr(joblib._parallel_backends, "SafeFunction", None)
+_SafeFunction = getattr(_parallel_backends, "SafeFunction", None)
 
 # How long a batch should take, in seconds. Half of it and what a batch costs here (0.2 ms) shows; twice as much, and
 # workers wait for the last one.
@@ -59,7 +61,7 @@ class PyhostBackend(AutoBatchingMixin, ParallelBackendBase):
         """How many workers that number of jobs means; see joblib. Inside a worker the other CPUs are taken."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        if joblib.parallel.mp is None or n_jobs is None:
+        if joblib_parallel.mp is None or n_jobs is None:
             return 1
         if core.current_worker() < 0 and multiprocessing.current_process().daemon:
             if n_jobs != 1:
@@ -128,7 +130,7 @@ def _rebuilt(cls, nesting_level, inner_max_num_threads, options):
 
 def _cpus():
     """What `pyhost run --workers` says, else the CPUs joblib counts; in a worker those it may use itself."""
-    return _settings.for_engine().workers["workers"] or joblib.parallel.cpu_count()
+    return _settings.for_engine().workers["workers"] or joblib_parallel.cpu_count()
 
 
 class _Call:
@@ -152,7 +154,7 @@ class _Call:
     def submit(self, func, callback):
         try:
             data, buffers = _joblib_tasks.dumps(func)
-            future = self._engine.submit(_joblib_tasks.run, (data, buffers, self._max_nbytes), {}, None, core.Submitter())
+            future = self._engine.submit(_joblib_tasks.run_batch, (data, buffers, self._max_nbytes), {}, None, core.Submitter())
         except core.MarshalError as error:
             future = failed(error)
         job = _Job(self, future, callback)
@@ -264,9 +266,9 @@ def register_joblib(make_default: bool = False) -> None:
     Workers are kept from one call to the next. Arguments of more than `max_nbytes` (1 MB) are read-only in tasks.
     Raises ImportError where joblib is missing.
     """
-    joblib.parallel.register_parallel_backend("pyhost", PyhostBackend)
+    joblib_parallel.register_parallel_backend("pyhost", PyhostBackend)
     if make_default:
-        joblib.parallel.register_parallel_backend("pyhost", _DefaultBackend, make_default=True)
+        joblib_parallel.register_parallel_backend("pyhost", _DefaultBackend, make_default=True)
 
 
 class _DefaultBackend(PyhostBackend):

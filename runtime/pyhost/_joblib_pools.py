@@ -15,6 +15,9 @@ _MOST_POOLS = 2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
                     "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+# Called with the number of workers of each pool that is made.
+started = None
+
 _lock = threading.Lock()
 _pools = OrderedDict()  # what they were started with -> Engine, the least recently used first
 
@@ -38,9 +41,22 @@ def find(n_workers, inner_threads, cpus, options):
         return engine
 
 
+def close():
+    """Ends the pools when what runs on them has ended. The next call starts new ones."""
+    with _lock:
+        engines = list(_pools.values())
+        _pools.clear()
+    for engine in engines:
+        engine.close()
+
+
 def _start(n_workers, inner_threads, cpus, options):
-    settings = _settings.for_engine(n_workers, "zygote", threads_per_worker=inner_threads, **options)
+    settings = _settings.for_engine(n_workers, "zygote", threads_per_worker=inner_threads,
+                                    own_arrays=1,  # results can be written to; arguments: see _joblib_tasks
+                                    **options)
     settings.preload = ("pyhost._joblib_worker",)
+    if started is not None:
+        started(n_workers)
     return _JoblibEngine(settings, _environment(n_workers, inner_threads, cpus))
 
 

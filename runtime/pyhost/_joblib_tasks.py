@@ -49,7 +49,7 @@ def dumps(batch):
         raise _not_sent(batch, error) from error
 
 
-def run(data, buffers, max_nbytes):
+def run_batch(data, buffers, max_nbytes):
     """Runs a batch in a worker. Returns how many seconds it took, and its result.
 
     max_nbytes: of arrays that the task gets as its own; None: all of them

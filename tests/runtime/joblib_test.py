@@ -1,0 +1,308 @@
+"""joblib's `Parallel` on pyhost's workers: what it computes, what it costs, how it fails."""
+
+import math
+import multiprocessing
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(os.environ["PYHOST_RUNTIME"]) / "python"))
+
+import joblib  # noqa: E402
+import numpy  # noqa: E402
+from joblib import Parallel, delayed, parallel_backend  # noqa: E402
+
+import pyhost  # noqa: E402
+from pyhost import _joblib_pools  # noqa: E402
+
+LARGE = 1 << 18  # float64: 2 MiB, more than joblib's max_nbytes
+
+
+def setUpModule():
+    pyhost.register_joblib()
+
+
+def tearDownModule():
+    _joblib_pools.close()
+
+
+def where():
+    return os.getpid(), pyhost.current_worker().id
+
+
+def change(array):
+    array += 1
+    return array
+
+
+def fill(out, place):
+    out[place] = place * 10
+
+
+def environment(name):
+    return os.environ.get(name)
+
+
+def nested(backend, n_jobs):
+    return joblib.cpu_count(), Parallel(n_jobs, backend=backend)(delayed(os.getpid)() for _ in range(4)), os.getpid()
+
+
+def end(how):
+    if how == "killed":
+        os.kill(os.getpid(), 9)
+    if how == "raises":
+        raise LookupError(how)
+    time.sleep(0 if how == "quick" else 60)
+    return how
+
+
+def mark(folder, number):
+    pathlib.Path(folder, str(number)).touch()
+    if number == 1:
+        raise LookupError(number)
+    time.sleep(0.05)
+
+
+class JoblibCase(unittest.TestCase):
+    """Each test within the backend."""
+
+    def setUp(self):
+        context = parallel_backend("pyhost", n_jobs=2)
+        context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+
+
+class Calls(JoblibCase):
+    def test_results_are_in_order_and_come_from_workers(self):
+        self.assertEqual(Parallel()(delayed(math.sqrt)(i ** 2) for i in range(1000)), list(range(1000)))
+        for pid, worker in Parallel()(delayed(where)() for _ in range(4)):
+            self.assertNotEqual(pid, os.getpid())
+            self.assertIn(worker, (0, 1))
+
+    def test_the_backend_can_be_named_by_the_call(self):
+        with parallel_backend("threading"):
+            pids = {pid for pid, _ in Parallel(n_jobs=2, backend="pyhost")(delayed(where)() for _ in range(4))}
+
+        self.assertNotIn(os.getpid(), pids)
+
+    def test_loky_stays_loky_where_it_is_named(self):
+        self.assertEqual(type(Parallel(n_jobs=2, backend="loky")._backend).__name__, "LokyBackend")
+
+    def test_functions_of_main_closures_and_wrapped_ones_go_by_value(self):
+        factor = 3
+        wrapped = joblib.wrap_non_picklable_objects(lambda x: x * factor)
+
+        self.assertEqual(Parallel()(delayed(lambda x: x * factor)(i) for i in range(5)), [0, 3, 6, 9, 12])
+        self.assertEqual(Parallel()(delayed(wrapped)(i) for i in range(5)), [0, 3, 6, 9, 12])
+
+    def test_workers_are_kept_from_one_call_to_the_next(self):
+        first = {pid for pid, _ in Parallel()(delayed(where)() for _ in range(20))}
+        later = {pid for _ in range(3) for pid, _ in Parallel()(delayed(where)() for _ in range(20))}
+
+        self.assertLessEqual(len(first | later), 2)
+
+    def test_calls_from_several_threads_share_the_workers(self):
+        results = {}
+
+        def call(number):
+            results[number] = Parallel(n_jobs=2, backend="pyhost")(delayed(where)() for _ in range(10))
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        self.assertEqual(sorted(results), [0, 1, 2, 3])
+        self.assertLessEqual(len({pid for pairs in results.values() for pid, _ in pairs}), 2)
+
+    def test_tiny_tasks_travel_in_batches_and_long_ones_alone(self):
+        with Parallel() as parallel:
+            parallel(delayed(abs)(i) for i in range(3000))
+            self.assertGreater(parallel._backend.compute_batch_size(), 20)
+            parallel(delayed(time.sleep)(0.03) for _ in range(8))
+            self.assertEqual(parallel._backend.compute_batch_size(), 1)
+
+    def test_how_many_jobs_are_meant(self):
+        cpus = joblib.cpu_count()
+        self.assertEqual([joblib.effective_n_jobs(n) for n in (-1, 3, -1000, None)], [cpus, 3, 1, 2])
+        with self.assertRaisesRegex(ValueError, "n_jobs == 0"):
+            Parallel(n_jobs=0)(delayed(abs)(i) for i in range(3))
+
+
+class Arrays(JoblibCase):
+    def test_small_ones_are_the_tasks_own_and_results_are_ours(self):
+        results = Parallel()(delayed(change)(numpy.zeros(10_000)) for _ in range(3))
+
+        for result in results:
+            result += 1
+            self.assertEqual(result.sum(), 20_000)
+
+    def test_large_ones_are_shared_and_read_only(self):
+        with self.assertRaisesRegex(ValueError, "read-only"):
+            Parallel()(delayed(change)(numpy.zeros(LARGE)) for _ in range(3))
+        self.assertEqual(Parallel(max_nbytes=None)(delayed(change)(numpy.zeros(LARGE)) for _ in range(2))[1][5], 1)
+        self.assertEqual(Parallel(mmap_mode="c")(delayed(change)(numpy.zeros(LARGE)) for _ in range(2))[1][5], 1)
+
+    def test_one_that_is_changed_in_place_is_never_stale(self):
+        array = numpy.zeros(LARGE)
+        sums = []
+        with Parallel() as parallel:
+            for value in range(3):
+                array[-1] = value
+                sums += parallel(delayed(numpy.sum)(array) for _ in range(3))
+
+        self.assertEqual(sums, [0, 0, 0, 1, 1, 1, 2, 2, 2])
+
+    def test_one_in_a_queue_has_what_it_had_when_it_was_submitted(self):
+        array = numpy.zeros(LARGE)
+
+        def tasks():
+            for value in range(8):
+                array[:] = value
+                yield delayed(numpy.max)(array)
+
+        found = Parallel(pre_dispatch=2, batch_size=1)(tasks())
+
+        for value, result in enumerate(found):
+            self.assertIn(result, (value, value + 1))  # joblib takes two tasks before it submits the first
+
+    def test_all_orders_kinds_and_views_arrive_equal(self):
+        base = numpy.arange(LARGE * 2.0).reshape(2, 4, -1)
+        views = [base, base[:, ::2], base.T, numpy.asfortranarray(base[0]), base[::-1, :, ::-1], base[1, 2, 5:9],
+                 numpy.array(["a", None], dtype=object), numpy.zeros((0, 3)), base.astype("f4").view("i4"),
+                 numpy.rec.fromarrays([base[0, 0], base[1, 1]], names="x,y"), numpy.ma.masked_less(base[0], 5)]
+
+        for view, (shape, copy) in zip(views, Parallel()(delayed(lambda a: (a.shape, a.copy()))(v) for v in views)):
+            self.assertEqual((view.shape, view.dtype), (shape, copy.dtype))
+            self.assertTrue((view == copy).all())
+
+    def test_one_that_a_file_is_mapped_into_is_written_to_in_the_file(self):
+        with tempfile.NamedTemporaryFile() as file:
+            out = numpy.memmap(file.name, dtype="f8", mode="w+", shape=(4, 3), offset=16)
+            Parallel()(delayed(fill)(out[:, 1], i) for i in range(4))
+            Parallel()(delayed(fill)(out[::-1, 2], i) for i in range(4))
+
+            self.assertEqual(out.tolist(), [[0, 0, 30], [0, 10, 20], [0, 20, 10], [0, 30, 0]])
+            self.assertEqual(Parallel()(delayed(type)(out) for _ in range(2)), [numpy.memmap] * 2)
+
+    def test_what_was_written_to_a_mapping_of_ones_own_is_seen(self):
+        with tempfile.NamedTemporaryFile() as file:
+            numpy.zeros(4).tofile(file.name)
+            private = numpy.memmap(file.name, dtype="f8", mode="c")
+            private[2] = 7
+            self.assertEqual(Parallel()(delayed(numpy.sum)(private) for _ in range(2)), [7, 7])
+
+
+class Failures(JoblibCase):
+    def test_an_exception_is_the_tasks_own_with_its_traceback(self):
+        with self.assertRaises(LookupError) as caught:
+            Parallel()(delayed(end)("raises") for _ in range(3))
+        self.assertIn("in end", str(caught.exception.__cause__))
+
+    def test_the_first_failure_ends_the_call_at_once_and_what_is_queued_does_not_start(self):
+        begin = time.monotonic()
+        with self.assertRaises(LookupError):
+            Parallel(pre_dispatch="all")(delayed(end)(how) for how in ("hangs", "raises"))
+        with tempfile.TemporaryDirectory() as folder:
+            with self.assertRaises(LookupError):
+                Parallel(batch_size=1)(delayed(mark)(folder, number) for number in range(200))
+            self.assertLess(len(os.listdir(folder)), 50)
+        self.assertLess(time.monotonic() - begin, 30)
+
+    def test_workers_are_there_for_the_next_call(self):
+        with Parallel() as parallel:
+            with self.assertRaises(LookupError):
+                parallel(delayed(end)(how) for how in ("hangs", "raises"))
+            self.assertEqual(parallel(delayed(abs)(i) for i in range(5)), list(range(5)))
+
+    def test_a_timeout_stops_the_tasks(self):
+        begin = time.monotonic()
+        with self.assertRaises(multiprocessing.TimeoutError):
+            Parallel(timeout=0.2)(delayed(end)("hangs") for _ in range(10))
+        self.assertEqual(Parallel()(delayed(end)("quick") for _ in range(4)), ["quick"] * 4)
+        self.assertLess(time.monotonic() - begin, 30)
+
+    def test_a_dead_worker_is_what_pyhost_and_what_loky_calls_it(self):
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+        for cls in (pyhost.WorkerCrashed, TerminatedWorkerError):
+            with self.assertRaisesRegex(cls, "SIGKILL"):
+                Parallel()(delayed(end)(how) for how in ("quick", "killed"))
+        self.assertEqual(Parallel()(delayed(end)("quick") for _ in range(4)), ["quick"] * 4)
+
+    def test_what_cannot_be_sent_names_its_place(self):
+        with self.assertRaisesRegex(pickle.PicklingError, r"the task to send.*lock.*\[1\]") as caught:
+            Parallel()(delayed(len)([1, threading.Lock()]) for _ in range(3))
+        self.assertIsInstance(caught.exception, pyhost.MarshalError)
+
+    def test_what_the_iterator_raises_is_raised_also_while_tasks_run(self):
+        def tasks():
+            for number in range(100):
+                if number == 30:
+                    raise LookupError("of the iterator")
+                yield delayed(time.sleep)(0.001)
+
+        with self.assertRaisesRegex(LookupError, "of the iterator"):
+            Parallel(batch_size=1)(tasks())
+
+
+class Nested(JoblibCase):
+    def test_tasks_share_the_cpus_with_the_other_workers(self):
+        cpus = max(joblib.cpu_count() // 2, 1)
+
+        for found, pids, own in Parallel()(delayed(nested)(None, -1) for _ in range(2)):
+            self.assertEqual(found, cpus)
+            self.assertEqual(set(pids), {own})  # threads, or one after the other
+
+    def test_a_number_of_jobs_of_a_task_is_honoured(self):
+        for _, pids, own in Parallel()(delayed(nested)("pyhost", 2) for _ in range(2)):
+            self.assertNotIn(own, pids)
+
+    def test_threads_of_libraries_in_each_worker(self):
+        default = str(max(joblib.cpu_count() // 2, 1))
+        self.assertEqual(Parallel()(delayed(environment)("OMP_NUM_THREADS") for _ in range(2)), [default] * 2)
+        with parallel_backend("pyhost", inner_max_num_threads=3):
+            self.assertEqual(Parallel(2)(delayed(environment)("OMP_NUM_THREADS") for _ in range(2)), ["3"] * 2)
+
+    def test_options_of_the_workers(self):
+        with parallel_backend("pyhost", memory="300M"):
+            with self.assertRaises(MemoryError):
+                Parallel(2)(delayed(bytearray)(1 << 29) for _ in range(2))
+        with self.assertRaisesRegex(TypeError, "no option `colour`"):
+            with parallel_backend("pyhost", colour="red"):
+                Parallel(2)(delayed(abs)(i) for i in range(3))
+
+
+class Programs(unittest.TestCase):
+    def run_script(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            script = pathlib.Path(folder, "script.py")
+            script.write_text(text)
+            return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, env={
+                **os.environ, "PYTHONPATH": str(pathlib.Path(os.environ["PYHOST_RUNTIME"]) / "python")})
+
+    def test_the_default_backend_needs_no_guard_and_no_number_of_jobs_means_one(self):
+        result = self.run_script("import os, joblib, pyhost\n"
+                                 "pyhost.register_joblib(make_default=True)\n"
+                                 "class Point:\n"
+                                 "    x = 3\n"
+                                 "def own(p):\n"
+                                 "    return os.getpid() == parent, p.x, pyhost.current_worker() is not None\n"
+                                 "parent = os.getpid()\n"
+                                 "print(joblib.Parallel(2)(joblib.delayed(own)(Point()) for _ in range(2)))\n"
+                                 "print(joblib.Parallel()(joblib.delayed(own)(Point()) for _ in range(2)))\n"
+                                 "print(joblib.Parallel(2, prefer='threads')(joblib.delayed(own)(Point()) for _ in '1'))\n")
+
+        self.assertEqual((result.stdout, result.stderr),
+                         ("[(False, 3, True), (False, 3, True)]\n[(True, 3, False), (True, 3, False)]\n"
+                          "[(True, 3, False)]\n", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
