@@ -54,7 +54,7 @@ def _start(n_workers, inner_threads, cpus, options):
     settings = _settings.for_engine(n_workers, "zygote", threads_per_worker=inner_threads,
                                     own_arrays=1,  # results can be written to; arguments: see _joblib_tasks
                                     **options)
-    settings.preload = ("pyhost._joblib_worker",)
+    settings.preload = ("pyhost._joblib_worker", "pyhost._joblib_tasks")
     if started is not None:
         started(n_workers)
     return _JoblibEngine(settings, _environment(n_workers, inner_threads, cpus))

@@ -3,8 +3,6 @@
 import joblib.parallel
 from joblib.externals.loky import process_executor
 
-import pyhost._joblib_tasks  # noqa: F401
-
 # So that joblib starts no processes below a worker with `backend="multiprocessing"`: it says so, and runs in one.
 process_executor._CURRENT_DEPTH = getattr(process_executor, "_CURRENT_DEPTH", 0) + 1
 
