@@ -10,6 +10,7 @@
 #include <driver/map_iterator.h>
 #include <driver/submitter.h>
 #include <driver/task.h>
+#include <python/ref.h>
 
 namespace pyhost::driver {
 namespace {
@@ -25,6 +26,11 @@ PyObject* usable_cpus(PyObject*, PyObject*) {
 PyObject* next_settled(PyObject*, PyObject*) {
   PyObject* task = next_completion();
   if (task != nullptr) return task;
+  Py_RETURN_NONE;
+}
+
+PyObject* settle_later(PyObject*, PyObject* object) {
+  push_completion(python::PyRef::borrow(object).release());
   Py_RETURN_NONE;
 }
 
@@ -56,6 +62,8 @@ PyMethodDef kMethods[] = {
     {"failed", failed, METH_VARARGS, "failed(type, exception): a task that has that outcome"},
     {"next_settled", next_settled, METH_NOARGS,
      "waits for a watched task whose outcome is there; None: `close_settled` was called"},
+    {"settle_later", settle_later, METH_O,
+     "settle_later(task): `next_settled` returns it; for one whose outcome is there"},
     {"open_settled", open_settled, METH_NOARGS, "before the first `next_settled`"},
     {"close_settled", close_settled, METH_NOARGS, "ends the thread in `next_settled`"},
     {nullptr, nullptr, 0, nullptr}};

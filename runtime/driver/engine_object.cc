@@ -94,6 +94,18 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   return submit_task(type, self->handle, std::move(batch));
 }
 
+// Null with an exception set, else an iterator; `settings` lacks only the style.
+PyObject* start_map(EngineObject* self, MapSettings& settings, PyObject* items, bool star,
+                    PyObject* owner, PyTypeObject* type) {
+  if (!PyIter_Check(items) && !PyRange_Check(items) && !PyObject_CheckBuffer(items)) {
+    PyErr_SetString(PyExc_TypeError, "expected an iterator");
+    return nullptr;
+  }
+  settings.style = star ? wire::Style::args : wire::Style::value;
+  MapInput input(PyRef::borrow(items), !star, PyRef::borrow(self->dumps));
+  return make_map_iterator(self->handle, std::move(input), settings, owner, type);
+}
+
 PyObject* map(PyObject* object, PyObject* args) {
   EngineObject* self = engine_object(object);
   MapSettings settings;
@@ -107,16 +119,33 @@ PyObject* map(PyObject* object, PyObject* args) {
   }
   settings.runs_unread = runs_unread != 0;
   settings.has_end = has_end != 0;
-  if (!PyIter_Check(iterator) && !PyRange_Check(iterator) && !PyObject_CheckBuffer(iterator)) {
-    PyErr_SetString(PyExc_TypeError, "expected an iterator");
-    return nullptr;
-  }
   std::optional<base::Duration> duration;
   if (!read_duration(timeout, duration)) return nullptr;
   if (duration) settings.deadline = base::Deadline::in(*duration);
-  settings.style = star != 0 ? wire::Style::args : wire::Style::value;
-  MapInput input(PyRef::borrow(iterator), star == 0, PyRef::borrow(self->dumps));
-  return make_map_iterator(self->handle, std::move(input), settings, owner);
+  return start_map(self, settings, iterator, star != 0, owner, nullptr);
+}
+
+PyObject* stream(PyObject* object, PyObject* args) {
+  EngineObject* self = engine_object(object);
+  MapSettings settings;
+  PyObject *type = nullptr, *iterator = nullptr, *owner = nullptr, *limits = nullptr;
+  int star = 0, unordered = 0, has_end = 0, eager = 0;
+  if (!PyArg_ParseTuple(args, "O!IOpIpppOO:stream", &PyType_Type, &type, &settings.function,
+                        &iterator, &star, &settings.count, &unordered, &has_end, &eager, &owner,
+                        &limits) ||
+      !read_limits(limits, settings.limits)) {
+    return nullptr;
+  }
+  auto* wanted = reinterpret_cast<PyTypeObject*>(type);
+  if (PyType_IsSubtype(wanted, map_iterator_type()) == 0) {
+    PyErr_SetString(PyExc_TypeError, "expected a type derived from MapIterator");
+    return nullptr;
+  }
+  settings.goes_on = settings.runs_unread = true;
+  settings.unordered = unordered != 0;
+  settings.has_end = has_end != 0;
+  settings.eager = eager != 0;
+  return start_map(self, settings, iterator, star != 0, owner, wanted);
 }
 
 PyObject* start_drain(PyObject* self, PyObject*) {
@@ -199,6 +228,9 @@ PyMethodDef kMethods[] = {
      "submit(type, function, args, kwargs, limits) -> task"},
     {"map", map, METH_VARARGS,
      "map(function, iterator, star, count, ahead, timeout, runs_unread, has_end, owner, limits)"},
+    {"stream", stream, METH_VARARGS,
+     "stream(type, function, iterator, star, count, unordered, has_end, eager, owner, limits): a "
+     "map that goes on"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
     {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},

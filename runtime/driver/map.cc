@@ -33,6 +33,10 @@ constexpr std::uint32_t kAheadPerBatch = 16384;
 // Items of a run between two looks whether there is room for more input.
 constexpr std::uint32_t kPumpEvery = 512;
 
+bool sooner(base::Deadline one, base::Deadline other) {
+  return one.moment() < other.moment();
+}
+
 }  // namespace
 
 Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings& settings,
@@ -44,7 +48,13 @@ Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings
       target_(places * kBatchesPerPlace),
       ahead_(settings.ahead != 0
                  ? settings.ahead
-                 : kAheadPerBatch * kBatchesPerPlace * static_cast<std::uint32_t>(workers)) {}
+                 : kAheadPerBatch * kBatchesPerPlace * static_cast<std::uint32_t>(workers)),
+      state_(std::make_shared<MapState>(settings.unordered)) {}
+
+bool Map::begin() {
+  if (settings_.goes_on) input_.go_on();
+  return settings_.eager ? finish(false) : pump(false);
+}
 
 bool Map::room(bool waiting) const {
   if (input_.ended() || unyielded_ + handed_out_ >= ahead_ || state_->open_batches() >= target_)
@@ -86,33 +96,61 @@ bool Map::submit_batch(pool::Engine& engine, std::uint64_t most) {
   batch.style = settings_.style;
   batch.limits = settings_.limits;
   input_.fill(batch, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most)));
-  if (batch.count == 0) return false;
+  // As multiprocessing has it: a chunk in which the input failed is lost as a whole.
+  if (settings_.goes_on && settings_.count != 0 && input_.failed()) return false;
+  PyRef refusal = input_.take_refusal();
+  if (batch.count == 0 && !refusal) return false;
+  if (batch.count != 0 && !send(engine, std::move(batch))) return false;
+  if (refusal) open_batch(1).sink->refuse(std::move(refusal));
+  return true;
+}
+
+bool Map::send(pool::Engine& engine, pool::Batch batch) {
   if (!handle_->accepts()) {  // closed by another thread, or by the input itself
     cut();
     return false;
   }
-  auto sink = std::make_shared<MapBatch>(state_, batch.count);
-  batch.sink = sink;
-  unyielded_ += batch.count;
-  state_->batch_opened();
-  pool::Ticket ticket = without_gil([&] { return engine.submit(std::move(batch)); });
-  handle_->remember(ticket);
-  batches_.push_back({std::move(sink), std::move(ticket)});
+  OpenBatch& open = open_batch(batch.count);
+  batch.sink = open.sink;
+  open.ticket = without_gil([&] { return engine.submit(std::move(batch)); });
+  handle_->remember(open.ticket);
   return true;
 }
 
+OpenBatch& Map::open_batch(std::uint32_t count) {
+  unyielded_ += count;
+  state_->batch_opened();
+  return batches_.emplace_back(OpenBatch{std::make_shared<MapBatch>(state_, count), {}});
+}
+
+// Whether there is something to `take`. Requires: a batch.
+bool Map::has_result() const {
+  return settings_.unordered ? state_->arrived() : batches_.front().sink->ready(position_);
+}
+
+Segment Map::take() {
+  if (!settings_.unordered) return batches_.front().sink->take(position_);
+  auto [sink, segment] = state_->take();
+  // Near the front, as batches end about in the order in which they were submitted.
+  const auto batch =
+      std::find_if(batches_.begin(), batches_.end(),
+                   [sink = sink](const OpenBatch& open) { return open.sink.get() == sink; });
+  batch->taken += items_of(segment);
+  if (batch->taken == sink->count()) batches_.erase(batch);
+  return std::move(segment);
+}
+
 // False with an exception set.
-bool Map::wait() {
+bool Map::wait(base::Deadline deadline) {
   const std::shared_ptr<MapBatch> oldest = batches_.front().sink;
-  while (!oldest->ready(position_)) {
+  while (!has_result()) {
     if (!pump(true)) return false;
     // Below the target once more there is input to send meanwhile.
     const bool more = !input_.ended() && unyielded_ < ahead_;
     const std::shared_ptr<pool::Event> event =
         state_->await(oldest.get(), position_, more ? target_ - 1 : -1);
-    bool timed_out = false;
-    if (!handle_->wait(*event, settings_.deadline, timed_out)) return false;
-    if (timed_out && !oldest->ready(position_)) {
+    if (!handle_->wait(*event, deadline, timed_out)) return false;
+    if (timed_out && !has_result()) {
       raise_futures_error("TimeoutError");
       return false;
     }
@@ -120,10 +158,11 @@ bool Map::wait() {
   return true;
 }
 
-// One more item of the oldest batch.
+// One more item of the oldest batch; unordered, of one that was taken.
 void Map::yielded() {
   --unyielded_;
-  if (++position_ == batches_.front().sink->count()) {
+  ++position_;
+  if (!settings_.unordered && position_ == batches_.front().sink->count()) {
     batches_.pop_front();
     position_ = 0;
   }
@@ -136,7 +175,8 @@ PyRef Map::next_of_run() {
   return run_.next();
 }
 
-PyRef Map::next() {
+PyRef Map::next(base::Deadline deadline) {
+  timed_out = false;
   if (!run_.empty()) return next_of_run();
   if (!pump(false)) return {};
   if (batches_.empty()) {
@@ -144,13 +184,17 @@ PyRef Map::next() {
     if (failure) raise(failure.get());
     return {};
   }
-  if (!wait()) return {};
-  Segment segment = batches_.front().sink->take(position_);
+  if (!wait(std::min(deadline, settings_.deadline, sooner))) return {};
+  Segment segment = take();
   if (auto* run = std::get_if<pool::Run>(&segment)) {
     run_ = RunReader(std::move(*run));
     return next_of_run();
   }
   yielded();
+  if (const auto* refusal = std::get_if<PyRef>(&segment)) {
+    raise(refusal->get());
+    return {};
+  }
   Decoded decoded = decode(std::move(std::get<pool::Outcome>(segment)), handle_->own_arrays());
   if (decoded.exception) raise(decoded.exception.get());
   return std::move(decoded.value);
@@ -158,7 +202,7 @@ PyRef Map::next() {
 
 // Whether `next` has something to return, or is at the end.
 bool Map::is_ready() const {
-  return !run_.empty() || batches_.empty() || batches_.front().sink->ready(position_);
+  return !run_.empty() || batches_.empty() || has_result();
 }
 
 PyRef Map::take_ready(std::size_t most) {
@@ -197,7 +241,7 @@ bool Map::finish(bool wait) {
   if (!engine) return false;
   // One batch more of an input that may be endless: perhaps all that was left is its end.
   bool more = submit_batch(*engine, kLargestBatch);
-  while (settings_.has_end && more) {
+  while ((settings_.has_end || (settings_.goes_on && wait)) && more) {
     if (wait && !wait_for_room()) return false;
     more = submit_batch(*engine, kLargestBatch);
   }
@@ -208,8 +252,18 @@ bool Map::finish(bool wait) {
 bool Map::wait_for_room() {
   while (state_->open_batches() >= target_) {
     const std::shared_ptr<pool::Event> event = state_->await(nullptr, 0, target_ - 1);
-    bool timed_out = false;
-    if (!handle_->wait(*event, base::Deadline::never(), timed_out)) return false;
+    bool late = false;
+    if (!handle_->wait(*event, base::Deadline::never(), late)) return false;
+  }
+  return true;
+}
+
+std::optional<bool> Map::wait_settled(base::Deadline deadline) {
+  while (state_->open_batches() != 0) {
+    const std::shared_ptr<pool::Event> event = state_->await_all();
+    bool late = false;
+    if (!handle_->wait(*event, deadline, late)) return std::nullopt;
+    if (late) return state_->open_batches() == 0;
   }
   return true;
 }
@@ -227,7 +281,7 @@ bool Map::enter(bool finishing) {
       PyErr_SetString(PyExc_ValueError, "the input of this map asks for its results");
       return false;
     }
-    if (!finishing && !finishing_) {
+    if (!finishing && !finishing_ && !settings_.goes_on) {
       PyErr_SetString(PyExc_ValueError,
                       "another thread is waiting for the next result of this map");
       return false;
@@ -269,7 +323,7 @@ void Map::cancel(bool force) {
 }
 
 void Map::forget() {
-  if (started || !settings_.runs_unread) cancel();
+  if (!settings_.goes_on && (started || !settings_.runs_unread)) cancel();
 }
 
 }  // namespace pyhost::driver

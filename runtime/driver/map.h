@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 
 namespace pyhost::driver {
 
@@ -23,6 +24,9 @@ struct MapSettings {
   std::uint32_t ahead = 0;   // items pulled and not yet yielded; 0: the default bound
   bool runs_unread = false;  // all of the input, even if nobody asks for a result
   bool has_end = false;      // the input is known to end
+  bool goes_on = false;      // the exception of an item, or a timeout, does not end the iteration
+  bool unordered = false;    // results as they come
+  bool eager = false;        // all of an input that has an end is submitted at once
   base::Deadline deadline = base::Deadline::never();  // for every result
   std::shared_ptr<const CallOptions> limits;          // of every item; may be null
 };
@@ -31,6 +35,7 @@ struct MapSettings {
 struct OpenBatch {
   std::shared_ptr<MapBatch> sink;
   pool::Ticket ticket;
+  std::uint32_t taken = 0;  // items of an unordered map, of which segments were taken
 };
 
 // Keeps the workers of a map busy, and yields its results in order. `places`: calls they can run at
@@ -42,13 +47,21 @@ class Map {
   Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings& settings,
       int workers, int places, PyObject* owner);
 
+  // Submits the first batches, or all. False with an exception set.
+  bool begin();
   // Submits batches while there is room. `waiting`: the oldest item is not ready. False with an
   // exception set.
   bool pump(bool waiting);
-  // The next result; null with an exception, or without one at the end.
-  python::PyRef next();
+  // The next result; null with an exception, or without one at the end. The deadline of the
+  // settings holds, too.
+  python::PyRef next(base::Deadline deadline = base::Deadline::never());
+  // Until all that was submitted has its outcome: whether it has. Nothing with an exception set.
+  std::optional<bool> wait_settled(base::Deadline deadline);
+  MapState& state() { return *state_; }
+  bool goes_on() const { return settings_.goes_on; }
   // Before the engine is closed: submits what is left of an input that has an end, and keeps the
-  // results. `wait`: holds no more of it in memory than `pump`. False with an exception set.
+  // results. `wait`: holds no more of it in memory than `pump`; and an input of a map that goes on
+  // is taken to have an end. False with an exception set.
   bool finish(bool wait);
   // The results that are there, at most so many, as a list; it pulls input as `next` does. None at
   // the end. An exception comes by itself, behind the results before it. Null with an exception.
@@ -65,19 +78,25 @@ class Map {
   void clear();
 
   // One thread at a time, from `enter` to `leave`, is in `next` or `finish`. False with an
-  // exception set: another one is in `next`, or this one is below either.
+  // exception set: another one is in `next` (of a map that goes on it waits for its turn), or this
+  // one is below either.
   bool enter(bool finishing);
   bool busy() const { return busy_; }
   bool busy_here() const { return busy_ && busy_thread_ == PyThread_get_thread_ident(); }
   void leave() { busy_ = finishing_ = false; }
-  bool started = false;  // a result was asked for
+  bool started = false;    // a result was asked for
+  bool timed_out = false;  // at the deadline of the last `next`
 
  private:
   bool room(bool waiting) const;
   bool submit_batch(pool::Engine& engine, std::uint64_t most);
+  bool send(pool::Engine& engine, pool::Batch batch);
+  OpenBatch& open_batch(std::uint32_t count);
   void cut();
-  bool wait();
+  bool wait(base::Deadline deadline);
+  Segment take();
   bool is_ready() const;
+  bool has_result() const;
   bool wait_for_room();
   bool warn_of_cut() const;
   void yielded();
@@ -92,9 +111,9 @@ class Map {
   unsigned long busy_thread_ = 0;
   int target_;
   std::uint32_t ahead_;
-  std::shared_ptr<MapState> state_ = std::make_shared<MapState>();
+  std::shared_ptr<MapState> state_;
   std::deque<OpenBatch> batches_;
-  std::uint32_t position_ = 0;  // in the oldest batch
+  std::uint32_t position_ = 0;  // in the oldest batch; unordered: counts what was yielded
   python::PyRef held_;          // an exception that stands behind what `take_ready` returned
   RunReader run_;               // results before `position_` that are not yielded
   std::uint64_t unyielded_ = 0;

@@ -108,10 +108,14 @@ python::PyRef MapInput::pull() {
   return {};
 }
 
-// Appends the item, framed, to `item`. False: it ended the input.
+// Appends the item, framed, to `item`. False: it ended the input, or is refused.
 bool MapInput::encode(PyObject* value, std::string& item, bool& has_buffers) {
   python::Encoded encoded;
   if (!encoded.encode_item(wire::Codec::pickle, value, dumps_.get())) {
+    if (goes_on_) {
+      refusal_ = take_exception();
+      return false;
+    }
     fail();
     items_ = {};
     return false;
@@ -211,6 +215,7 @@ int MapInput::traverse(visitproc visit, void* arg) const {
   Py_VISIT(items_.get());
   Py_VISIT(dumps_.get());
   Py_VISIT(failure_.get());
+  Py_VISIT(refusal_.get());
   Py_VISIT(held_value_.get());
   Py_VISIT(array_.get());
   return 0;
@@ -220,6 +225,7 @@ void MapInput::clear() {
   items_ = {};
   dumps_ = {};
   failure_ = {};
+  refusal_ = {};
   held_value_ = {};
   held_.clear();
   range_left_ = 0;

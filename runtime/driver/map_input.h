@@ -34,6 +34,12 @@ class MapInput {
   void cut();
   // The exception that ended the input, else empty. It belongs behind the last item.
   python::PyRef take_failure() { return std::move(failure_); }
+  bool failed() const { return static_cast<bool>(failure_); }
+
+  // From now on an item that cannot be sent does not end the input.
+  void go_on() { goes_on_ = true; }
+  // The exception of the item behind those of the last `fill`, if it could not be sent.
+  python::PyRef take_refusal() { return std::move(refusal_); }
 
   int traverse(visitproc visit, void* arg) const;
   void clear();
@@ -50,6 +56,8 @@ class MapInput {
   python::PyRef items_;  // empty once exhausted
   python::PyRef dumps_;
   python::PyRef failure_;
+  python::PyRef refusal_;
+  bool goes_on_ = false;
   std::string held_;          // an encoded item with buffers that waits for a batch of its own
   python::PyRef held_value_;  // an item that waits for a batch of its kind
   bool numbers_ = false;

@@ -1,11 +1,14 @@
 #include <Python.h>
+#include <driver/limits.h>
 #include <driver/map_iterator.h>
+#include <driver/outcome.h>
 #include <driver/slot.h>
 #include <driver/unlocked.h>
 #include <python/marshal.h>
 #include <structmember.h>
 
 #include <cstddef>
+#include <optional>
 #include <utility>
 
 namespace pyhost::driver {
@@ -24,19 +27,64 @@ Map& map_of(PyObject* self) {
   return *reinterpret_cast<MapIterator*>(self)->map;
 }
 
-// An exception ends the iteration, as it ends a generator.
-PyObject* next(PyObject* self) {
+// An exception ends the iteration, as it ends a generator, unless the map goes on.
+PyObject* next_before(PyObject* self, base::Deadline deadline) {
   Map& map = map_of(self);
   if (!map.enter(false)) return nullptr;
   map.started = true;
-  PyRef value = map.next();
+  PyRef value = map.next(deadline);
   map.leave();
   if (value) return value.release();
+  if (map.goes_on() && PyErr_Occurred() != nullptr) {
+    const PyRef error = take_exception();
+    const PyRef other = PyRef::steal(PyObject_CallMethod(self, "_failure", "O", error.get()));
+    if (other) raise(other.get());
+    return nullptr;
+  }
   PyObject *type = nullptr, *error = nullptr, *trace = nullptr;
   PyErr_Fetch(&type, &error, &trace);
   map.cancel();
   PyErr_Restore(type, error, trace);
   return nullptr;
+}
+
+PyObject* next(PyObject* self) {
+  return next_before(self, base::Deadline::never());
+}
+
+// False with an exception set.
+bool read_timeout(PyObject* timeout, base::Deadline& deadline) {
+  std::optional<base::Duration> duration;
+  if (!read_duration(timeout, duration)) return false;
+  if (duration) deadline = base::Deadline::in(*duration);
+  return true;
+}
+
+PyObject* next_or_timeout(PyObject* self, PyObject* timeout) {
+  base::Deadline deadline = base::Deadline::never();
+  if (!read_timeout(timeout, deadline)) return nullptr;
+  PyObject* value = next_before(self, deadline);
+  if (value == nullptr && PyErr_Occurred() == nullptr) PyErr_SetNone(PyExc_StopIteration);
+  return value;
+}
+
+PyObject* wait_settled(PyObject* self, PyObject* timeout) {
+  base::Deadline deadline = base::Deadline::never();
+  if (!read_timeout(timeout, deadline)) return nullptr;
+  const std::optional<bool> settled = map_of(self).wait_settled(deadline);
+  return settled ? PyBool_FromLong(*settled) : nullptr;
+}
+
+PyObject* watch(PyObject* self, PyObject* object) {
+  return PyBool_FromLong(map_of(self).state().watch(object));
+}
+
+PyObject* open_batches(PyObject* self, void*) {
+  return PyLong_FromLong(map_of(self).state().open_batches());
+}
+
+PyObject* timed_out(PyObject* self, void*) {
+  return PyBool_FromLong(map_of(self).timed_out);
 }
 
 // For event loops, which must not wait here.
@@ -86,6 +134,11 @@ PyObject* finish(PyObject* self, PyObject* wait) {
   map.leave();
   if (!ok) return nullptr;
   Py_RETURN_NONE;
+}
+
+PyObject* refuse_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "`%s` objects are made by calling `map`", type->tp_name);
+  return nullptr;
 }
 
 int traverse(PyObject* self, visitproc visit, void* arg) {
@@ -141,7 +194,17 @@ PyMethodDef kMethods[] = {
      "False: it is now"},
     {"_finish", finish, METH_O,
      "submits what is left of an input that has an end; whether to wait"},
+    {"_next", next_or_timeout, METH_O, "_next(timeout): the next result"},
+    {"_wait", wait_settled, METH_O,
+     "_wait(timeout): whether all that was submitted has its outcome"},
+    {"_watch", watch, METH_O,
+     "_watch(object): it goes to the settler when all has its outcome; False: all has"},
     {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef kProperties[] = {
+    {"_open", open_batches, nullptr, "batches without all of their outcomes", nullptr},
+    {"_timed_out", timed_out, nullptr, "whether the last `_next` did", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMemberDef kMembers[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(MapIterator, weak_references), READONLY, nullptr},
@@ -150,17 +213,18 @@ PyMemberDef kMembers[] = {
 }  // namespace
 
 PyObject* make_map_iterator(const std::shared_ptr<EngineHandle>& handle, MapInput input,
-                            const MapSettings& settings, PyObject* owner) {
+                            const MapSettings& settings, PyObject* owner, PyTypeObject* type) {
+  if (type == nullptr) type = the_type;
   const std::shared_ptr<pool::Engine> engine = handle->engine();
   if (!engine) return nullptr;
-  PyRef self = PyRef::steal(the_type->tp_alloc(the_type, 0));
+  PyRef self = PyRef::steal(type->tp_alloc(type, 0));
   if (!self) return nullptr;
   MapIterator* iterator = reinterpret_cast<MapIterator*>(self.get());
   iterator->map =
       new Map(handle, std::move(input), settings, without_gil([&] { return engine->workers(); }),
               without_gil([&] { return engine->calls_at_once(); }), owner);
   iterator->map->enter(false);  // the input may run code that finds this iterator
-  const bool ok = iterator->map->pump(false);
+  const bool ok = iterator->map->begin();
   iterator->map->leave();
   if (!ok) iterator->map->started = true;  // nobody is going to miss it
   return ok ? self.release() : nullptr;
@@ -171,18 +235,23 @@ bool add_map_type(PyObject* module) {
                          {Py_tp_iter, slot(PyObject_SelfIter)},
                          {Py_tp_iternext, slot(next)},
                          {Py_tp_members, kMembers},
+                         {Py_tp_getset, kProperties},
+                         {Py_tp_new, slot(refuse_new)},
                          {Py_tp_finalize, slot(finalize)},
                          {Py_tp_traverse, slot(traverse)},
                          {Py_tp_clear, slot(clear)},
                          {Py_tp_dealloc, slot(dealloc)},
                          {0, nullptr}};
   PyType_Spec spec = {"_pyhost_core.MapIterator", sizeof(MapIterator), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   PyRef type = PyRef::steal(PyType_FromSpec(&spec));
   if (!type) return false;
   the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  the_type->tp_new = nullptr;
   return PyModule_AddObject(module, "MapIterator", type.release()) == 0;
+}
+
+PyTypeObject* map_iterator_type() {
+  return the_type;
 }
 
 }  // namespace pyhost::driver

@@ -1,10 +1,16 @@
 #include <Python.h>
+#include <driver/completions.h>
 #include <driver/map_state.h>
 #include <python/ref.h>
 
 #include <utility>
 
 namespace pyhost::driver {
+
+std::uint32_t items_of(const Segment& segment) {
+  const auto* run = std::get_if<pool::Run>(&segment);
+  return run != nullptr ? run->count : 1;
+}
 
 int MapState::open_batches() const {
   const std::lock_guard lock(mutex_);
@@ -30,7 +36,8 @@ bool MapState::awaits(const MapBatch* batch, std::uint32_t item, int batches) {
   awaited_ = batch;
   awaited_item_ = item;
   awaited_batches_ = batches;
-  const bool there = batch != nullptr && batch->segments_.count(item) != 0;
+  const bool there = unordered_ ? batch != nullptr && !arrived_.empty()
+                                : batch != nullptr && batch->segments_.count(item) != 0;
   return !there && open_batches_ > batches;
 }
 
@@ -56,20 +63,55 @@ void MapState::forget_waiter() {
 void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_batch,
                        std::unique_lock<std::mutex> lock) {
   if (last_of_batch) --open_batches_;
-  const bool wakes = (awaited_ == &batch && awaited_item_ == first) ||
+  PyObject* watcher = open_batches_ == 0 ? std::exchange(watcher_, nullptr) : nullptr;
+  const auto all = open_batches_ == 0 ? std::exchange(all_, nullptr) : nullptr;
+  const bool wakes = (unordered_ && awaited_ != nullptr) ||
+                     (awaited_ == &batch && awaited_item_ == first) ||
                      (last_of_batch && open_batches_ <= awaited_batches_);
-  if (!wakes) return;
-  const std::shared_ptr<pool::Event> waiter = std::exchange(waiter_, nullptr);
-  const std::shared_ptr<Bell> bell = std::exchange(bell_, nullptr);
-  PyObject* looped = std::exchange(looped_, nullptr);
+  const auto waiter = wakes ? std::exchange(waiter_, nullptr) : nullptr;
+  const auto bell = wakes ? std::exchange(bell_, nullptr) : nullptr;
+  PyObject* looped = wakes ? std::exchange(looped_, nullptr) : nullptr;
   lock.unlock();
+  if (watcher != nullptr) push_completion(watcher);
   if (bell) bell->push(looped);
   if (waiter) waiter->set();
+  if (all) all->set();
+}
+
+std::shared_ptr<pool::Event> MapState::await_all() {
+  const std::lock_guard lock(mutex_);
+  if (!all_) all_ = std::make_shared<pool::Event>();
+  if (open_batches_ != 0) return all_;
+  all_->set();
+  return std::exchange(all_, nullptr);
+}
+
+bool MapState::arrived() const {
+  const std::lock_guard lock(mutex_);
+  return !arrived_.empty();
+}
+
+std::pair<const MapBatch*, Segment> MapState::take() {
+  const std::lock_guard lock(mutex_);
+  auto first = std::move(arrived_.front());
+  arrived_.pop_front();
+  return first;
+}
+
+bool MapState::watch(PyObject* object) {
+  const std::lock_guard lock(mutex_);
+  if (open_batches_ == 0) return false;
+  watcher_ = python::PyRef::borrow(object).release();
+  return true;
 }
 
 void MapBatch::put(std::uint32_t first, std::uint32_t items, Segment segment) {
   std::unique_lock lock(map_->mutex_);
-  segments_.emplace(first, std::move(segment));
+  if (map_->unordered_) {
+    map_->arrived_.emplace_back(this, std::move(segment));
+  } else {
+    segments_.emplace(first, std::move(segment));
+  }
   left_ -= items;
   map_->settled(*this, first, left_ == 0, std::move(lock));
 }

@@ -2,19 +2,27 @@
 // iterates.
 #pragma once
 
+#include <Python.h>
 #include <driver/bell.h>
 #include <pool/engine.h>
+#include <python/ref.h>
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <variant>
 
 namespace pyhost::driver {
 
-// What became of one item, or results of consecutive items that came together.
-using Segment = std::variant<pool::Outcome, pool::Run>;
+// What became of one item, or results of consecutive items that came together; or the exception of
+// an item that could not be sent, which stands in a batch that no engine has.
+using Segment = std::variant<pool::Outcome, pool::Run, python::PyRef>;
+
+// How many items it is about.
+std::uint32_t items_of(const Segment& segment);
 
 class MapBatch;
 
@@ -23,12 +31,16 @@ class MapBatch;
 // Threads: any; one iterating thread at a time.
 class MapState {
  public:
+  // `unordered`: segments are taken as they come, from here instead of from their batch.
+  explicit MapState(bool unordered) : unordered_(unordered) {}
+
   // Batches not completely settled.
   int open_batches() const;
   void batch_opened();
 
   // An event that is set once `item` of `batch` (null: none) has its outcome or, with `batches` not
-  // negative, once no more than that many batches are open. It may be set already.
+  // negative, once no more than that many batches are open. It may be set already. Unordered, any
+  // item will do.
   std::shared_ptr<pool::Event> await(const MapBatch* batch, std::uint32_t item, int batches);
 
   // The same for an event loop: `bell` gets `waiter` then. False: that is so already. A later call
@@ -37,6 +49,16 @@ class MapState {
             PyObject* waiter);
   // Nobody is to be told any more. Requires: the GIL.
   void forget_waiter();
+  // An event that is set when no batch is open; for any number of threads.
+  std::shared_ptr<pool::Event> await_all();
+
+  // Whether there is something to `take`. Requires, with `take`: unordered.
+  bool arrived() const;
+  std::pair<const MapBatch*, Segment> take();
+
+  // The settler thread gets `object` once no batch is open, if some is now. Requires: the GIL, and
+  // that all batches are opened; once only.
+  bool watch(PyObject* object);
 
  private:
   friend class MapBatch;
@@ -44,7 +66,10 @@ class MapState {
                std::unique_lock<std::mutex> lock);
   bool awaits(const MapBatch* batch, std::uint32_t item, int batches);
 
+  const bool unordered_;
   mutable std::mutex mutex_;  // of the batches, too
+  std::deque<std::pair<const MapBatch*, Segment>> arrived_;
+  PyObject* watcher_ = nullptr;  // a reference
   int open_batches_ = 0;
   const MapBatch* awaited_ = nullptr;
   std::uint32_t awaited_item_ = 0;
@@ -52,6 +77,7 @@ class MapState {
   std::shared_ptr<pool::Event> waiter_;  // shared, so that it outlives whoever sets it
   std::shared_ptr<Bell> bell_;           // this and the next instead: both or none
   PyObject* looped_ = nullptr;           // a reference
+  std::shared_ptr<pool::Event> all_;     // what `await_all` returned; null once it is set
 };
 
 // Where the items of one batch settle.
@@ -63,7 +89,11 @@ class MapBatch : public pool::Sink {
   void settle(std::uint32_t item, pool::Outcome outcome) override;
   void settle_run(pool::Run run) override;
 
+  // Settles the only item, which could not be sent. Requires: the GIL.
+  void refuse(python::PyRef exception) { put(0, 1, std::move(exception)); }
+
   // Whether there is something to `take` for `item`: the first, or the one behind what was taken.
+  // Not of an unordered map, as the next.
   bool ready(std::uint32_t item) const;
   // Requires: ready(item).
   Segment take(std::uint32_t item);

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
                                TaskTimeout, WorkerCrashed)
     from pyhost.executor import Executor
     from pyhost.futures import Future
+    from pyhost.pool import Pool
 
 __version__ = "0.1.0"
 
@@ -40,7 +41,7 @@ _HOMES = {
     "submit": "_default", "task": "_task",
     "register_joblib": "_joblib",
     "Limited": "_limited",
-    "Executor": "executor", "Future": "futures",
+    "Executor": "executor", "Future": "futures", "Pool": "pool",
     "WorkerStack": "_stacks", "stacks": "_stacks",
     "Worker": "_worker", "current_worker": "_worker",
     **dict.fromkeys(("Backpressure", "MarshalError", "ProtocolError", "RemoteError", "SandboxUnavailable",

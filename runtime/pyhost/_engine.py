@@ -26,7 +26,8 @@ class Engine:
     Lifetime: closed when nobody refers to it: neither an Executor nor the iterator of a map with input left.
     """
 
-    def __init__(self, settings, initializer=None, initargs=()):
+    def __init__(self, settings, initializer=None, initargs=(), killed_at_exit=False):
+        self.killed_at_exit = killed_at_exit  # instead of waiting for what it has
         self._settings = settings
         self._initializer = initializer
         self._initargs = initargs
@@ -39,21 +40,23 @@ class Engine:
         self._siblings = {}  # memory cap -> a pool that differs in nothing else
         _lifecycle.adopt(self)
 
-    def submit(self, function, args, kwargs, limits, submitter):
-        """A future; also for what cannot be sent, which is its exception then. Binds the `core.Submitter`."""
-        from pyhost.futures import Future, failed
+    def submit(self, function, args, kwargs, limits, submitter, kind=None):
+        """A future of `kind`, a `core.Task`; also for what cannot be sent, which is its exception then. Binds the
+        `core.Submitter`."""
+        if kind is None:
+            from pyhost.futures import Future as kind
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         try:
             engine = self._native or self._start(function)
             functions = self._functions
-            submitter._bind(engine, functions.known, Future, limits)
+            submitter._bind(engine, functions.known, kind, limits)
             number, applied = functions.find(function)
             if applied:
-                return engine.submit(Future, number, (function, args, kwargs), None, limits)
-            return engine.submit(Future, number, args, kwargs, limits)
+                return engine.submit(kind, number, (function, args, kwargs), None, limits)
+            return engine.submit(kind, number, args, kwargs, limits)
         except core.MarshalError as error:
-            return failed(error)
+            return core.failed(kind, error)
 
     def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None, star=False):
         """An iterator over results. `keep`: closing the pool finishes it, if its input has a length. `star`: the
@@ -68,9 +71,7 @@ class Engine:
             items = zip(*iterables)
         else:
             items = iterables[0] if _is_sliced(type(iterables[0])) else iter(iterables[0])
-        engine = self._native or self._start(function)
-        number = self._functions.find(function)
-        number = self._functions.define(function) if number[1] else number[0]
+        engine, number = self._number_for_map(function)
         count = chunksize if chunksize is not None and chunksize > 1 else 0
         has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
         keep = keep and buffersize is None
@@ -78,6 +79,33 @@ class Engine:
                              limits)
         self._maps.add(results)
         return results
+
+    def _number_for_map(self, function):
+        engine = self._native or self._start(function)
+        number, applied = self._functions.find(function)
+        return engine, self._functions.define(function) if applied else number
+
+    def stream(self, kind, function, iterable, star, chunksize, unordered=False, eager=True):
+        """An iterator of `kind`, a `core.MapIterator`, over results, which goes on after an exception.
+
+        `star`: each item holds the arguments of a call. `eager`: if the input has a length, all of it is submitted now.
+        """
+        has_end = hasattr(type(iterable), "__len__")
+        items = map(tuple, iterable) if star else iterable if _is_sliced(type(iterable)) else iter(iterable)
+        engine, number = self._number_for_map(function)
+        results = engine.stream(kind, number, items, star, chunksize if chunksize and chunksize > 1 else 0, unordered,
+                                has_end, eager and has_end, self, None)
+        self._maps.add(results)
+        return results
+
+    def start(self):
+        """Starts the workers, if they are not; returns how many there are to be at most."""
+        return (self._native or self._start(None)).workers
+
+    @property
+    def native(self):
+        """The `core.Engine`, once it is started; None again when it is closed."""
+        return self._native
 
     def broadcast(self, function, args, kwargs):
         if not callable(function):
@@ -137,7 +165,8 @@ class Engine:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if memory not in self._siblings:
-                self._siblings[memory] = Engine(self._settings.with_memory(memory), self._initializer, self._initargs)
+                self._siblings[memory] = Engine(self._settings.with_memory(memory), self._initializer, self._initargs,
+                                                self.killed_at_exit)
             return self._siblings[memory]
 
     def close(self, wait=True, cancel=False, kill=False):
@@ -177,7 +206,7 @@ class Engine:
             if wait:
                 engine.wait_drained()
             else:
-                _lifecycle.drain_later(engine)
+                _lifecycle.drain_later(engine, self.killed_at_exit)
         _lifecycle.release(self)
 
 

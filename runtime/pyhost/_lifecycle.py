@@ -8,6 +8,7 @@ import weakref
 _lock = threading.RLock()  # a garbage collection below it may drop, and so close, a pool
 _pools = weakref.WeakSet()  # adopted, not released
 _draining = []              # engines that finish in the background
+_dying = []                 # those of them that are killed when the interpreter ends
 _registered = False
 _ending = False
 
@@ -22,8 +23,15 @@ def adopt(pool):
             # Before non-daemon threads are joined, which may wait for futures, and before atexit functions.
             threading._register_atexit(_close_all)
             _registered = True
+        if pool.killed_at_exit and not _pools_to_kill():
+            import atexit
+            # After non-daemon threads were joined, which may use it. Registered again for each, since the function
+            # of multiprocessing, which is to run later, may be there only now.
+            atexit.unregister(_kill_all)
+            atexit.register(_kill_all)
         _pools.add(pool)
-        _draining[:] = [engine for engine in _draining if not engine.drained]
+        for engines in _draining, _dying:
+            engines[:] = [engine for engine in engines if not engine.drained]
 
 
 def release(pool):
@@ -37,17 +45,37 @@ def pools():
         return list(_pools)
 
 
-def drain_later(engine):
-    """Keeps an engine that finishes its work until it has."""
+def drain_later(engine, killed_at_exit):
+    """Keeps an engine that finishes its work until it has, or until the interpreter ends."""
     with _lock:
-        _draining.append(engine)
+        (_dying if killed_at_exit else _draining).append(engine)
+
+
+def _pools_to_kill():
+    return [pool for pool in _pools if pool.killed_at_exit]
+
+
+def _kill_all():
+    with _lock:
+        pools, engines = _pools_to_kill(), list(_dying)
+    for pool in pools:
+        pool.close(kill=True)
+    for engine in engines:
+        engine.kill()
+    _stop_settler()
+
+
+def _stop_settler():
+    if "pyhost.futures" in sys.modules:
+        sys.modules["pyhost.futures"].stop_settler()
 
 
 def _close_all():
     global _ending
     with _lock:
         _ending = True
-        pools, draining = list(_pools), list(_draining)
+        to_kill = _pools_to_kill()
+        pools, draining = [pool for pool in _pools if not pool.killed_at_exit], list(_draining)
     # Whoever pressed Ctrl-C does not want to wait for what was under way.
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
     try:
@@ -60,8 +88,8 @@ def _close_all():
             pool.close(kill=True)
         for engine in draining:
             engine.kill()
-    if "pyhost.futures" in sys.modules:
-        sys.modules["pyhost.futures"].stop_settler()
+    if not to_kill and not _dying:
+        _stop_settler()
 
 
 def _forget():
@@ -70,6 +98,7 @@ def _forget():
     _lock = threading.RLock()
     _pools.clear()
     _draining.clear()
+    _dying.clear()
     _ending = False
 
 

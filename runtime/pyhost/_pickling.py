@@ -9,7 +9,7 @@ import pickle
 import types
 import weakref
 
-from pyhost import _main, _wrappers
+from pyhost import _main, _refused, _wrappers
 from pyhost._core import core
 
 MarshalError = core.MarshalError
@@ -176,7 +176,7 @@ class Pickling:
         except MarshalError:
             raise
         except Exception as error:
-            raise explain(thing, error, self._knows, False, self._snapshot) from error
+            raise _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error) from error
 
 
 def explain(thing, error, knows, to_driver, snapshot=None):

@@ -97,6 +97,15 @@ def verbose():
     return bool(_options.get("verbose"))
 
 
+# Which start method gives what a multiprocessing context promises.
+_STARTS_OF_CONTEXTS = {"fork": "fork", "forkserver": "zygote", "spawn": "zygote"}
+
+
+def start_of(context):
+    """The start method for a multiprocessing context."""
+    return _STARTS_OF_CONTEXTS[context.get_start_method()]
+
+
 def image():
     return _options.get("image") or "auto"
 

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# Which start method gives what a multiprocessing context promises.
-_STARTS_OF_CONTEXTS = {"fork": "fork", "forkserver": "zygote", "spawn": "zygote"}
-
-
 class Executor(core.Submitter, concurrent.futures.Executor):
     """Runs calls on a pool of isolated interpreters, one per process.
 
@@ -67,7 +63,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if start is None and mp_context is not None:
-            start = _STARTS_OF_CONTEXTS[mp_context.get_start_method()]
+            start = _settings.start_of(mp_context)
         settings = _settings.for_engine(
             max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker,

@@ -116,6 +116,12 @@ def _start_settler():
         _settler.start()
 
 
+def start_settler():
+    """For other objects with a `_settle` that are watched natively."""
+    with _lock:
+        _start_settler()
+
+
 def stop_settler():
     """Ends the settler thread once it has settled what was pushed. A later future starts a new one."""
     global _settler

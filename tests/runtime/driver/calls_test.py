@@ -167,7 +167,7 @@ class Exceptions(WithExecutor):
     def test_an_argument_that_cannot_be_sent_fails_that_call_and_names_its_place(self):
         error = self.raised(echo, {"a": [1, threading.Lock()]})
 
-        self.assertIs(type(error), pyhost.MarshalError)
+        self.assertIsInstance(error, pyhost.MarshalError)
         self.assert_says(str(error), "`lock`", "$[0]['a'][1]")
         self.assertEqual(self.call(echo, 1), 1)
 

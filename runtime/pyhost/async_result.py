@@ -1,0 +1,212 @@
+"""What the asynchronous calls of a `Pool` return, and the exceptions that multiprocessing has for it.
+
+Whoever waits for a result waits natively. Callbacks run in the settler thread, one after the other, in the order in
+which the results came; a result with a callback counts as ready when the callback has run, as in multiprocessing.
+"""
+
+import multiprocessing
+import multiprocessing.pool as stdlib
+import sys
+import threading
+from typing import Any, Callable, Optional
+
+from pyhost._core import core
+
+_Callback = Optional[Callable[[Any], Any]]
+
+_SENDING = "cannot send "  # how the message of a MarshalError starts when a value could not leave
+
+
+class MaybeEncodingError(stdlib.MaybeEncodingError, core.MarshalError):
+    """The result of a call cannot be sent back; `value` says what in it, `exc` why."""
+
+
+def as_stdlib(error: BaseException) -> BaseException:
+    """The exception that multiprocessing would raise in place of the engine's."""
+    cause = error.__cause__
+    if cause is None or type(cause).__name__ != "_RemoteTraceback":
+        return error
+    message = str(error)
+    if isinstance(error, core.MarshalError) and message.startswith(_SENDING):
+        what = message[len(_SENDING):].partition(": ")[0]
+        error = MaybeEncodingError(error, None)
+        error.value = what
+    error.__cause__ = stdlib.RemoteTraceback(str(cause))
+    return error
+
+
+def _is_of_the_task(error):
+    """Not the Ctrl-C of whoever waits."""
+    return isinstance(error, Exception) or error.__cause__ is not None
+
+
+def _is_cancelled(error):
+    return error.__cause__ is None and type(error).__name__ == "CancelledError"
+
+
+class _Callbacks:
+    """What results with callbacks share. `_passed_on` is None without any."""
+
+    _passed_on: Optional[threading.Event] = None
+
+    def _pass_on(self, callback: _Callback, error_callback: _Callback) -> None:
+        """Has the settler call one of them when the outcome is there."""
+        if callback is None and error_callback is None:
+            return
+        from pyhost import futures
+        self._callback, self._error_callback = callback, error_callback
+        self._passed_on = threading.Event()
+        futures.start_settler()
+        if not self._watch_outcome():
+            core.settle_later(self)
+
+    def _settle(self):
+        try:
+            value, error = self._outcome()
+            callback = self._callback if error is None else self._error_callback
+            if callback is not None and not (error is not None and _is_cancelled(error)):
+                callback(value if error is None else error)
+        except BaseException:  # of the callback: those of other results still have to run
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        finally:
+            self._callback = self._error_callback = None
+            self._passed_on.set()
+
+    def successful(self) -> bool:
+        """Whether the call ended without an exception. ValueError when it has not ended."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._outcome()[1] is None
+
+
+class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult):
+    """What `Pool.apply_async` returns.
+
+        result = pool.apply_async(pow, (2, 10))
+        assert result.get(timeout=5) == 1024
+    """
+
+    def ready(self) -> bool:
+        """Whether the call has ended."""
+        return self.done() if self._passed_on is None else self._passed_on.is_set()
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Returns when the call has ended, or after `timeout` seconds."""
+        if self._passed_on is not None:
+            self._passed_on.wait(timeout)
+            return
+        try:
+            self.exception(timeout)
+        except Exception:
+            pass  # late, or cancelled
+
+    def get(self, timeout: Optional[float] = None) -> Any:
+        """The result, or the exception of the call. `multiprocessing.TimeoutError` after `timeout` seconds."""
+        if self._passed_on is not None and not self._passed_on.wait(timeout):
+            raise multiprocessing.TimeoutError
+        try:
+            return self.result(timeout)
+        except BaseException as error:
+            if not self.done() and isinstance(error, Exception):
+                raise multiprocessing.TimeoutError from None
+            failure = self._outcome()[1] if self.done() and _is_of_the_task(error) else error
+        try:
+            raise failure
+        finally:
+            del failure  # no cycle with its own traceback
+
+    def _watch_outcome(self):
+        return self._watch()
+
+    def _outcome(self):
+        """(value, exception or None). Requires: done."""
+        try:
+            return self.result(), None
+        except BaseException as error:
+            if not _is_of_the_task(error):
+                raise
+            if "_failed" not in self.__dict__:
+                self._failed = as_stdlib(error)
+            return None, self._failed
+
+
+class MapResult(_Callbacks, stdlib.MapResult):
+    """What `Pool.map_async` and `Pool.starmap_async` return.
+
+        squares = pool.map_async(square, range(10))
+        print(squares.get(timeout=5))
+    """
+
+    def __init__(self, results: Any, callback: _Callback = None, error_callback: _Callback = None,
+                 error: Optional[BaseException] = None):
+        self._results = results  # None once they are read
+        self._values: list = []
+        self._error = error
+        self._lock = threading.Lock()
+        self._pass_on(callback, error_callback)
+
+    def ready(self) -> bool:
+        """Whether all calls have ended."""
+        return self._number_left == 0 if self._passed_on is None else self._passed_on.is_set()
+
+    @property
+    def _number_left(self):
+        results = self._results
+        return 0 if results is None else results._open
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Returns when all calls have ended, or after `timeout` seconds."""
+        results = self._results
+        if self._passed_on is not None:
+            self._passed_on.wait(timeout)
+        elif results is not None:
+            results._wait(timeout)
+
+    def get(self, timeout: Optional[float] = None) -> list:
+        """The results in order, or the first exception. `multiprocessing.TimeoutError` after `timeout` seconds."""
+        self.wait(timeout)
+        if not self.ready():
+            raise multiprocessing.TimeoutError
+        values, error = self._outcome()
+        if error is None:
+            return values
+        try:
+            raise error
+        finally:
+            del error
+
+    def _watch_outcome(self):
+        return self._results is not None and self._results._watch(self)
+
+    def _outcome(self):
+        with self._lock:
+            if self._results is not None:
+                try:
+                    self._values.extend(self._results)
+                except BaseException as error:
+                    if not _is_of_the_task(error):
+                        raise
+                    self._error = error
+                self._results.close()
+                self._results = None
+        return self._values, self._error
+
+
+class IMapIterator(core.MapIterator, stdlib.IMapIterator):
+    """What `Pool.imap` returns. After the exception of a call, or a timeout, the iteration can go on."""
+
+    def next(self, timeout: Optional[float] = None) -> Any:
+        """The next result. `multiprocessing.TimeoutError` after `timeout` seconds; StopIteration at the end."""
+        try:
+            return self._next(timeout)
+        except Exception:
+            if not self._timed_out:
+                raise
+        raise multiprocessing.TimeoutError
+
+    def _failure(self, error):
+        return as_stdlib(error)
+
+
+class IMapUnorderedIterator(IMapIterator, stdlib.IMapUnorderedIterator):
+    """What `Pool.imap_unordered` returns: results as they come."""

@@ -1,0 +1,212 @@
+"""`Pool`: the pool with the interface of multiprocessing."""
+
+import multiprocessing
+import multiprocessing.pool as stdlib
+import warnings
+import weakref
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
+
+from pyhost import _limits, _settings
+from pyhost._core import core
+from pyhost._engine import Engine
+from pyhost.async_result import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
+
+_T = TypeVar("_T")
+_Callback = Optional[Callable[[Any], Any]]
+
+
+class _Calls(core.Submitter):
+    """Submits the single calls of a pool."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def _submit(self, fn, args, kwargs):
+        return self._engine.submit(fn, args, kwargs, None, self, AsyncResult)
+
+
+class Pool(stdlib.Pool):
+    """Runs calls on a pool of isolated interpreters, one per process; a `multiprocessing.pool.Pool`.
+
+        with pyhost.Pool(4) as pool:
+            squares = pool.map(square, range(10))
+            for page in pool.imap_unordered(fetch, urls):
+                ...
+
+    processes: how many, or `(fewest, most)` for as many as the load wants; None: what `pyhost run --workers` says,
+        else the CPUs this process may use
+    initializer, initargs: called in each worker before its first call; when it raises, every call fails with
+        `StartupError`
+    maxtasksperchild: a worker is replaced after so many calls
+    context: a multiprocessing context, of which the start method counts; `start` is the direct way
+
+    The rest is as for `Executor`. A worker that dies fails the call it ran, with `WorkerCrashed`, where
+    multiprocessing would wait for ever; the others go on.
+
+    Leaving the `with` block terminates. When the interpreter ends, what still runs is killed.
+    """
+
+    def __init__(self, processes: Union[int, Tuple[int, int], None] = None,
+                 initializer: Optional[Callable[..., Any]] = None, initargs: Iterable[Any] = (),
+                 maxtasksperchild: Optional[int] = None, context: Any = None, *, start: Optional[str] = None,
+                 timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
+                 retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None,
+                 concurrency: Optional[int] = None, threads_per_worker: Optional[int] = None,
+                 max_worker_age: Optional[float] = None, max_worker_memory: Union[int, str, None] = None,
+                 idle_time: Optional[float] = None):
+        self._state = stdlib.INIT
+        if isinstance(processes, int) and processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if start is None and context is not None:
+            start = _settings.start_of(context)
+        self._ctx = context or multiprocessing.get_context()
+        self._initializer, self._initargs, self._maxtasksperchild = initializer, initargs, maxtasksperchild
+        settings = _settings.for_engine(
+            processes, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
+            concurrency=concurrency, threads_per_worker=threads_per_worker, max_tasks_per_worker=maxtasksperchild,
+            max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time)
+        self._engine = Engine(settings, initializer, tuple(initargs), killed_at_exit=True)
+        self._processes = self._engine.start()
+        self._native = self._engine.native  # outlives the engine, for `join`
+        self._calls = _Calls(self._engine)
+        self._closed_engine = weakref.ref(self._engine)
+        self._state = stdlib.RUN
+
+    # Arguments: `warnings` is gone when the interpreter ends.
+    def __del__(self, _warn=warnings.warn, _running=stdlib.RUN):
+        if self._state == _running:
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
+
+    def apply(self, func: Callable[..., _T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> _T:
+        """`func(*args, **kwds)` on a worker; waits for it."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {},
+                    callback: _Callback = None, error_callback: _Callback = None) -> AsyncResult:
+        """Starts `func(*args, **kwds)` on a worker. `callback` gets the result, or `error_callback` the exception.
+
+        The content of the arguments is fixed when this returns. What cannot be sent fails the call.
+        """
+        self._check_running()
+        try:
+            result = self._calls.submit(func, *args, **kwds)
+        except TypeError as error:  # not callable, or no arguments
+            result = core.failed(AsyncResult, error)
+        if callback is not None or error_callback is not None:
+            result._pass_on(callback, error_callback)
+        return result
+
+    def map(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = None) -> List[_T]:
+        """The results for all items, in order.
+
+            squares = pool.map(square, range(10))
+
+        chunksize: items that travel together; None or 1: about a millisecond's worth, from measured time
+
+        When a call fails, the others still run; then the first exception is raised.
+        """
+        return self._map(func, iterable, False, chunksize)
+
+    def starmap(self, func: Callable[..., _T], iterable: Iterable[Iterable[Any]],
+                chunksize: Optional[int] = None) -> List[_T]:
+        """As `map`, with items that are the arguments of a call: `func(*item)`."""
+        return self._map(func, iterable, True, chunksize)
+
+    def map_async(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = None,
+                  callback: _Callback = None, error_callback: _Callback = None) -> MapResult:
+        """As `map`, without waiting. `callback` gets the list of results, or `error_callback` the first exception."""
+        return self._map_async(func, iterable, False, chunksize, callback, error_callback)
+
+    def starmap_async(self, func: Callable[..., _T], iterable: Iterable[Iterable[Any]],
+                      chunksize: Optional[int] = None, callback: _Callback = None,
+                      error_callback: _Callback = None) -> MapResult:
+        """As `starmap`, without waiting; as `map_async`."""
+        return self._map_async(func, iterable, True, chunksize, callback, error_callback)
+
+    def imap(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[_T]:
+        """The results for all items, in order, as an iterator with `next(timeout)`.
+
+        chunksize: as for `map`
+
+        An input with a length is submitted as a whole; another one is read as the results are, a bounded number of
+        items ahead, and to its end by `join`. An exception stands in the place of a result; the next call of `next`
+        returns the next result.
+        """
+        return self._stream(IMapIterator, func, iterable, False, _checked(chunksize))
+
+    def imap_unordered(self, func: Callable[[Any], _T], iterable: Iterable[Any],
+                       chunksize: int = 1) -> Iterator[_T]:
+        """As `imap`, with the results as they come."""
+        return self._stream(IMapUnorderedIterator, func, iterable, False, _checked(chunksize), unordered=True)
+
+    def _stream(self, kind, func, iterable, star, chunksize, **how):
+        self._check_running()
+        if not callable(func):
+            raise TypeError(f"`{func!r:.200}` is not callable")
+        return self._engine.stream(kind, func, iterable, star, chunksize, **how)
+
+    def _map(self, func, iterable, star, chunksize):
+        self._check_running()
+        results = self._stream(IMapIterator, func, _sized(iterable), star, _checked(chunksize), eager=False)
+        values: list = []
+        try:
+            values.extend(results)
+        except Exception:
+            results._finish(True)
+            results._wait(None)
+            raise
+        finally:
+            results.close()
+        return values
+
+    def _map_async(self, func, iterable, star, chunksize, callback, error_callback):
+        self._check_running()
+        chunksize, iterable = _checked(chunksize), _sized(iterable)
+        try:
+            results = self._stream(IMapIterator, func, iterable, star, chunksize)
+        except (core.MarshalError, TypeError) as error:
+            return MapResult(None, callback, error_callback, error)
+        return MapResult(results, callback, error_callback)
+
+    def close(self) -> None:
+        """Accepts no more calls. The workers end when those there are have ended; `join` waits for that."""
+        if self._state == stdlib.RUN:
+            self._state = stdlib.CLOSE
+            # An `imap` with input left keeps the engine open until it is read, or until `join`.
+            self._engine = self._calls = None
+
+    def terminate(self) -> None:
+        """Kills what runs; calls without an outcome fail as cancelled."""
+        self._state = stdlib.TERMINATE
+        self._engine = self._calls = None
+        engine = self._closed_engine()
+        if engine is not None:
+            engine.close(kill=True)
+        self._native.kill()
+
+    def join(self) -> None:
+        """Waits until the workers have ended. ValueError before `close` or `terminate`."""
+        if self._state == stdlib.RUN:
+            raise ValueError("Pool is still running")
+        engine = self._closed_engine()
+        if engine is not None:
+            engine.close()
+        self._native.wait_drained()
+
+
+def _sized(iterable):
+    return iterable if hasattr(iterable, "__len__") else list(iterable)
+
+
+def _checked(chunksize):
+    if chunksize is not None and chunksize < 1:
+        raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
+    return chunksize
+
