@@ -2,6 +2,7 @@
 
 import multiprocessing
 import multiprocessing.pool as stdlib
+import sys
 import warnings
 import weakref
 from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
@@ -41,7 +42,8 @@ class Pool(stdlib.Pool):
     context: a multiprocessing context, of which the start method counts; `start` is the direct way
 
     The rest is as for `Executor`. A worker that dies fails the call it ran, with `WorkerCrashed`, where
-    multiprocessing would wait for ever; the others go on.
+    multiprocessing would wait for ever; the others go on. Arrays can be written to in tasks, and as results, as in
+    multiprocessing; that costs a copy.
 
     Leaving the `with` block terminates. When the interpreter ends, what still runs is killed.
     """
@@ -68,7 +70,8 @@ class Pool(stdlib.Pool):
         settings = _settings.for_engine(
             processes, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker, max_tasks_per_worker=maxtasksperchild,
-            max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time)
+            max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
+            own_arrays=sys.maxsize)
         self._engine = Engine(settings, initializer, tuple(initargs), killed_at_exit=True)
         self._processes = self._engine.start()
         self._native = self._engine.native  # outlives the engine, for `join`
