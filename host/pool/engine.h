@@ -18,6 +18,7 @@
 
 #include <base/clock.h>
 #include <base/futex.h>
+#include <pool/exit_log.h>
 #include <process/launch.h>
 #include <process/load_plan.h>
 #include <wire/host_end.h>
@@ -125,6 +126,7 @@ struct Options {
   // Posted to every worker before its calls, as item 0 of a batch of one. A worker in which it
   // fails is of no use: that is a failure to start.
   std::optional<Initializer> initializer;
+  OnCrash on_crash = OnCrash::task;
   process::StartZygote start_zygote;
   process::LoadPlan load;
   bool zygote_per_worker = false;  // start method `spawn`
@@ -154,6 +156,12 @@ struct Stats {
 };
 
 using pyhost::WorkerStack;
+
+// A worker's process, while it lives.
+struct WorkerProcess {
+  int worker = -1;
+  pid_t pid = -1;
+};
 
 enum class Wait : std::uint8_t { set, timed_out, interrupted };
 
@@ -216,6 +224,24 @@ class Engine {
   // Cancels everything, kills the workers, and waits until they are gone (on the supervisor thread:
   // does not wait).
   void kill();
+
+  // Waits until there are as many worker processes as are wanted now, or none will come, or
+  // `deadline`; those alive then.
+  std::vector<WorkerProcess> processes(base::Deadline deadline) const;
+  // A pidfd of a worker, of the caller's own. Error `startup`: that worker is gone.
+  Result<base::UniqueFd> pidfd(pid_t pid) const;
+  // How workers ended, as far as that is known. Outlives the engine.
+  std::shared_ptr<const ExitLog> exits() const;
+
+  // Accepts nothing new, cancels what has not started, and sends `signal` to every worker. What
+  // runs fails as the worker's death would have it, or finishes when the worker survives. `drain`
+  // or `kill` gives everything back.
+  void end_workers(int signal);
+
+  // Whether a crash broke the pool (`on_crash`): what is submitted from now on fails.
+  bool broken() const;
+  // Why nothing can run any more; empty while something can.
+  std::optional<Error> fatal() const;
 
   Stats stats() const;
   int workers() const;        // as configured

@@ -226,6 +226,8 @@ void Engine::State::fail_in_flight(Worker& worker, const Error& error) {
 }
 
 void Engine::State::bury(Worker& worker) {
+  const bool breaking = breaks(worker);
+  if (breaking) break_pool(worker);
   for (const Worker::Victim& victim : worker.victims) {
     --in_flight;
     --victim.work->flights;
@@ -238,6 +240,7 @@ void Engine::State::bury(Worker& worker) {
   }
   const bool crashed = !stopping && !worker.retired;
   if (crashed && !worker.start_error) ++totals.crashes;
+  if (breaking) end_others(worker);
   if (crashed && !worker.was_ready) on_failed_start(worker);
   const bool fruitless = !worker.retired && worker.victims.empty();
   const int deaths = fruitless ? worker.fruitless_deaths + 1 : 0;

@@ -82,6 +82,7 @@ Result<Options> prepare(const PoolOptions& wanted, std::vector<std::string> func
     first.payload += no_arguments;
     options.initializer = std::move(first);
   }
+  options.on_crash = wanted.on_crash;
   options.zygote_per_worker = *spawn;
   options.load.script = wanted.script;
   options.load.module = wanted.module;

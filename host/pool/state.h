@@ -21,6 +21,7 @@
 // microsecond; finer locks would cost more than they save.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -80,6 +81,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   base::HostFd wake;      // written by other threads of the host
   base::HostFd timer;
   std::thread supervisor;
+  const std::shared_ptr<ExitLog> exits = std::make_shared<ExitLog>();
+  std::atomic<bool> broken{false};  // written with the mutex held
 
   // --- Guarded by mutex.
   mutable std::mutex mutex;
@@ -296,6 +299,11 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   }
   void fail_start(Error error);
   void watch_fd(int fd, Tag tag, std::size_t index);
+
+  // --- breaking.cc
+  bool breaks(const Worker& worker) const;  // its end, which is known, breaks the pool
+  void break_pool(const Worker& worker);
+  void end_others(const Worker& worker);
 
   // --- zygotes.cc
   // Unlocks while the zygote comes to be: a snapshot of Python runs hooks of the user, which may

@@ -151,6 +151,7 @@ void Engine::State::on_forked(process::ControlMessage message) {
 void Engine::State::on_worker_status(pid_t pid, int status, std::uint64_t peak_bytes) {
   for (Worker& worker : workers) {
     if (worker.pid != pid || worker.state == WorkerState::absent) continue;
+    exits->note(pid, status);
     worker.status = status;
     worker.peak_bytes = peak_bytes;
     if (worker.ended) bury(worker);

@@ -12,6 +12,7 @@
 #include <driver/task.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
+#include <sys/wait.h>
 
 #include <cstring>
 #include <memory>
@@ -192,6 +193,56 @@ PyObject* find_stats(PyObject* self, PyObject*) {
   return engine ? stats(*engine) : nullptr;
 }
 
+PyObject* find_processes(PyObject* self, PyObject* seconds) {
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  std::optional<base::Duration> timeout;
+  if (!engine || !read_duration(seconds, timeout)) return nullptr;
+  return processes(*engine, timeout ? base::Deadline::in(*timeout) : base::Deadline::never());
+}
+
+PyObject* pidfd(PyObject* self, PyObject* number) {
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  const long pid = PyLong_AsLong(number);
+  if (!engine || (pid == -1 && PyErr_Occurred() != nullptr)) return nullptr;
+  auto fd = without_gil([&] { return engine->pidfd(static_cast<pid_t>(pid)); });
+  if (fd.ok()) return PyLong_FromLong(fd->release());
+  PyErr_SetString(PyExc_ProcessLookupError, fd.error().message.c_str());
+  return nullptr;
+}
+
+// As `multiprocessing.Process.exitcode` has it.
+PyObject* exit_code(PyObject* self, PyObject* number) {
+  const long pid = PyLong_AsLong(number);
+  if (pid == -1 && PyErr_Occurred() != nullptr) return nullptr;
+  const std::optional<int> status =
+      engine_object(self)->handle->exits().find(static_cast<pid_t>(pid));
+  if (!status) Py_RETURN_NONE;
+  return PyLong_FromLong(WIFSIGNALED(*status) ? -WTERMSIG(*status) : WEXITSTATUS(*status));
+}
+
+PyObject* end_workers(PyObject* self, PyObject* number) {
+  const std::shared_ptr<pool::Engine> engine = engine_of(self);
+  const long signal = PyLong_AsLong(number);
+  if (!engine || (signal == -1 && PyErr_Occurred() != nullptr)) return nullptr;
+  without_gil([&] { engine->end_workers(static_cast<int>(signal)); });
+  Py_RETURN_NONE;
+}
+
+PyObject* failure(PyObject* self, void*) {
+  const EngineHandle& handle = *engine_object(self)->handle;
+  std::optional<Error> fatal;
+  if (handle.usable()) {
+    const std::shared_ptr<pool::Engine> engine = handle.engine();
+    fatal = without_gil([&] { return engine->fatal(); });
+  }
+  if (!fatal) Py_RETURN_NONE;
+  return exception_of(*fatal).release();
+}
+
+PyObject* broken(PyObject* self, void*) {
+  return PyBool_FromLong(engine_object(self)->handle->broken());
+}
+
 PyObject* workers(PyObject* self, void*) {
   const std::shared_ptr<pool::Engine> engine = engine_of(self);
   return engine ? PyLong_FromLong(without_gil([&] { return engine->workers(); })) : nullptr;
@@ -240,10 +291,19 @@ PyMethodDef kMethods[] = {
     {"stacks", find_stacks, METH_O,
      "stacks(timeout) -> a list of (worker, pid, call, seconds, stack)"},
     {"stats", find_stats, METH_NOARGS, "what the pool is doing, as a dict"},
+    {"processes", find_processes, METH_O,
+     "processes(timeout) -> a list of (number, pid), once as many as wanted are there"},
+    {"pidfd", pidfd, METH_O, "pidfd(pid) -> a descriptor of that worker, of the caller's own"},
+    {"exit_code", exit_code, METH_O, "exit_code(pid): how that worker ended; None: not known"},
+    {"end_workers", end_workers, METH_O,
+     "end_workers(signal): cancels what has not started, accepts nothing new"},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef kProperties[] = {
     {"workers", workers, nullptr, "configured number of workers", nullptr},
+    {"failure", failure, nullptr, "the exception that says why nothing can run any more, or None",
+     nullptr},
+    {"broken", broken, nullptr, "whether a crash broke the pool, as `on_crash` asked for", nullptr},
     {"drained", drained, nullptr, "whether nothing of it runs any more", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 

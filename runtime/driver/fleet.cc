@@ -98,6 +98,16 @@ PyObject* stacks(pool::Engine& engine, base::Deadline deadline) {
   return list.release();
 }
 
+PyObject* processes(pool::Engine& engine, base::Deadline deadline) {
+  const auto found = without_gil([&] { return engine.processes(deadline); });
+  PyRef list = PyRef::steal(PyList_New(0));
+  for (const pool::WorkerProcess& one : found) {
+    PyRef entry = PyRef::steal(Py_BuildValue("(ii)", one.worker, static_cast<int>(one.pid)));
+    if (!append(list, std::move(entry))) return nullptr;
+  }
+  return list.release();
+}
+
 PyObject* stats(pool::Engine& engine) {
   const pool::Stats now = without_gil([&] { return engine.stats(); });
   const PyRef pids = PyRef::steal(PyList_New(0));

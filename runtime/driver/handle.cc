@@ -46,7 +46,10 @@ int foreign_threads() {
 }
 
 EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine, bool own_arrays)
-    : engine_(std::move(engine)), generation_(base::fork_generation()), own_arrays_(own_arrays) {
+    : engine_(std::move(engine)),
+      exits_(engine_->exits()),
+      generation_(base::fork_generation()),
+      own_arrays_(own_arrays) {
   our_threads.fetch_add(1);
 }
 

@@ -45,6 +45,9 @@ class EngineHandle {
   // Waits for that. False with an exception set: a signal handler raised.
   bool wait_drained();
   bool drained() const { return drained_.load() != 0; }
+  // A crash broke the pool.
+  bool broken() const { return engine_ && engine_->broken(); }
+  const pool::ExitLog& exits() const { return *exits_; }
   // Cancels and kills. Returns when no process is left.
   void kill();
 
@@ -59,6 +62,7 @@ class EngineHandle {
 
   std::shared_ptr<pool::Engine> engine_;  // empty from `start_drain` or `kill` on
   std::weak_ptr<pool::Engine> draining_;  // owned by the drainer
+  std::shared_ptr<const pool::ExitLog> exits_;
   unsigned generation_;
   bool own_arrays_;
   std::vector<std::weak_ptr<pool::Submitted>> tickets_;

@@ -40,6 +40,7 @@ pool::Options common_options(const Wanted& wanted) {
   if (wanted.idle_time) options.idle_time = *wanted.idle_time;
   options.own_arrays = wanted.own_arrays;
   options.initializer = wanted.initializer;
+  options.on_crash = wanted.on_crash;
   options.load.preload = wanted.preload;
   options.on_output = print_output;
   options.on_notice = print_notice;

@@ -27,6 +27,7 @@ struct Wanted {
   std::optional<base::Duration> idle_time;
   std::uint64_t own_arrays = 0;
   std::optional<pool::Initializer> initializer;
+  OnCrash on_crash = OnCrash::task;
   std::vector<std::string> preload;
   std::vector<std::string> sys_path;  // of this process; zygotes import from there too
   std::string python;                 // sys.executable

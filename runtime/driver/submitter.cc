@@ -67,7 +67,7 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count, PyOb
   }
   std::uint32_t number = 0;
   if (self->engine != nullptr && handle_of(self->engine)->accepts() &&
-      find_number(self, args[0], number)) {
+      !handle_of(self->engine)->broken() && find_number(self, args[0], number)) {
     return submit_known(self, number, args + 1, count - 1, names);
   }
   PyRef tuple;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <string_view>
 #include <utility>
 
 namespace pyhost::driver {
@@ -37,8 +38,19 @@ bool read_seconds(PyObject* settings, const char* name, std::optional<base::Dura
   return value == nullptr || read_duration(value, out);
 }
 
+// "task", "pool" or absent.
+bool read_on_crash(PyObject* settings, OnCrash& out) {
+  PyObject* value = setting(settings, "on_crash");
+  if (value == nullptr) return true;
+  const char* text = PyUnicode_AsUTF8(value);
+  if (text == nullptr) return false;
+  out = std::string_view(text) == "pool" ? OnCrash::pool : OnCrash::task;
+  return true;
+}
+
 bool read_settings(PyObject* settings, Wanted& wanted) {
-  return read_number(settings, "min_workers", wanted.workers.min) &&
+  return read_on_crash(settings, wanted.on_crash) &&
+         read_number(settings, "min_workers", wanted.workers.min) &&
          read_number(settings, "workers", wanted.workers.max) &&
          read_number(settings, "memory", wanted.memory) &&
          read_number(settings, "concurrency", wanted.concurrency) &&

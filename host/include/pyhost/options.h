@@ -36,6 +36,12 @@ struct WorkerCount {
   int max = 0;  // 0: the CPUs this process may use
 };
 
+// What the unexpected end of a worker means for the others.
+enum class OnCrash : std::uint8_t {
+  task,  // its call fails, and a new worker takes its place
+  pool,  // every call fails that has no outcome, and so does what is submitted later
+};
+
 struct PoolOptions {
   std::string script;   // a .py file; its functions are called by name; or
   std::string module;   // an importable module
@@ -56,7 +62,8 @@ struct PoolOptions {
   std::optional<std::chrono::nanoseconds> max_worker_age;  // or when it is so old
   std::uint64_t max_worker_memory = 0;  // or holds so many bytes between two calls; 0: never
   std::chrono::nanoseconds idle_time = std::chrono::seconds(60);  // before workers above min end
-  std::string initializer;  // a function called once in each worker, before its first call
+  std::string initializer;           // a function called once in each worker, before its first call
+  OnCrash on_crash = OnCrash::task;  // with `pool`, an initializer that fails counts as a crash
 };
 
 struct MapOptions {
