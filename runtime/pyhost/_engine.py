@@ -37,6 +37,9 @@ class Engine:
         self._native = None
         self._functions = None
         self._maps = weakref.WeakSet()
+        self._processes = None
+        self._failure = None  # of the pool, once that is closed
+        self._start_method = None  # that of the native engine
         self._siblings = {}  # memory cap -> a pool that differs in nothing else
         _lifecycle.adopt(self)
 
@@ -48,7 +51,7 @@ class Engine:
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         try:
-            engine = self._native or self._start(function)
+            engine = self._ready(function)
             functions = self._functions
             submitter._bind(engine, functions.known, kind, limits)
             number, applied = functions.find(function)
@@ -81,7 +84,7 @@ class Engine:
         return results
 
     def _number_for_map(self, function):
-        engine = self._native or self._start(function)
+        engine = self._ready(function)
         number, applied = self._functions.find(function)
         return engine, self._functions.define(function) if applied else number
 
@@ -110,7 +113,7 @@ class Engine:
     def broadcast(self, function, args, kwargs):
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
-        engine = self._native or self._start(function)
+        engine = self._ready(function)
         number, applied = self._functions.find(function)
         return engine.broadcast(number, (function, args, kwargs) if applied else args, None if applied else kwargs)
 
@@ -121,6 +124,40 @@ class Engine:
 
     def stats(self):
         return self._native.stats() if self._native is not None else {}
+
+    @property
+    def max_workers(self):
+        return self._settings.workers["workers"] or core.usable_cpus()
+
+    def processes(self, timeout=10.0):
+        """{pid: process} of the workers alive, once as many as are wanted have started; `timeout` in seconds."""
+        with self._lock:
+            native = None if self._is_copy() else self._native
+            if native is not None and self._processes is None:
+                from pyhost._processes import Processes
+                self._processes = Processes(native, _settings.process_prefix(self._start_method))
+        return self._processes.find(timeout) if native is not None else {}
+
+    def failure(self):
+        """The exception that says why nothing can run any more, or None."""
+        native = self._native
+        return native.failure if native is not None else self._failure
+
+    def end_workers(self, signal):
+        """Closes the pool, cancels what has not started, and sends all workers a signal."""
+        with self._lock:
+            native, siblings = self._native, list(self._siblings.values())
+        for sibling in siblings:
+            sibling.end_workers(signal)
+        if native is not None and not self._is_copy():
+            native.end_workers(signal)
+        self.close(wait=False)
+
+    def _ready(self, function):
+        native = self._native or self._start(function)
+        if native.broken:
+            raise native.failure
+        return native
 
     def _start(self, function):
         if self._is_copy():  # taken while the lock was held, perhaps
@@ -137,7 +174,7 @@ class Engine:
         return self._process is not None and self._process is not _process
 
     def _make_engine(self, function):
-        start = _settings.choose_start(self._settings.start)
+        start = self._start_method = _settings.choose_start(self._settings.start)
         snapshot = _main.Snapshot() if start == "fork" else None
         registered = register(function, snapshot) if snapshot is not None else None
         pickling = Pickling(snapshot)
@@ -194,6 +231,7 @@ class Engine:
         self.close(wait=False)
 
     def _finish(self, engine, wait, cancel, kill):
+        self._failure = engine.failure
         if kill:
             engine.kill()
         else:

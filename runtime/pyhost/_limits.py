@@ -67,8 +67,15 @@ def workers(value: Any):
         return fewest, most
     number = count("max_workers", value, -math.inf)
     if number <= 0:  # concurrent.futures' words
-        raise ValueError(f"max_workers is {number}; it must be greater than 0")
+        raise ValueError(f"max_workers must be greater than 0; it is {number}")
     return number, number
+
+
+def choice(name: str, value: Any, choices: tuple):
+    """One of some words; None stays None."""
+    if value is not None and value not in choices:
+        raise ValueError(f"{name} is `{value}`; expected {' or '.join(f'`{word}`' for word in choices)}")
+    return value
 
 
 def causes(value: Any):

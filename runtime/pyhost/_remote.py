@@ -22,3 +22,19 @@ def assemble(cls, args, state):
     exception.args = args
     exception.__dict__.update(state)
     return exception
+
+
+class LoggedInitializer:
+    """An initializer whose failure is logged where it happened, as concurrent.futures does."""
+
+    def __init__(self, function):
+        self.function = function
+        self.__qualname__ = getattr(function, "__qualname__", None) or type(function).__qualname__
+
+    def __call__(self, *args):
+        try:
+            self.function(*args)
+        except BaseException:
+            import logging
+            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            raise

@@ -71,6 +71,7 @@ _CHECKS = {
     "max_worker_age": _limits.seconds,
     "max_worker_memory": _limits.size,
     "own_arrays": _limits.size,
+    "on_crash": lambda name, value: _limits.choice(name, value, ("task", "pool")),
     "idle_time": lambda name, value: _limits.seconds(name, value, zero=True),
 }
 
@@ -101,9 +102,30 @@ def verbose():
 _STARTS_OF_CONTEXTS = {"fork": "fork", "forkserver": "zygote", "spawn": "zygote"}
 
 
+def method_of(context):
+    """The start method of a multiprocessing context, by multiprocessing's name."""
+    method = getattr(context, "get_start_method", None)
+    if not callable(method):
+        raise TypeError(f"mp_context is `{context!r:.100}`; expected a multiprocessing context, as in "
+                        f"multiprocessing.get_context(\"spawn\")")
+    method = method()
+    if method not in _STARTS_OF_CONTEXTS:
+        raise ValueError(f"mp_context has start method `{method}`; expected one of {', '.join(_STARTS_OF_CONTEXTS)}")
+    return method
+
+
 def start_of(context):
     """The start method for a multiprocessing context."""
-    return _STARTS_OF_CONTEXTS[context.get_start_method()]
+    return start_of_method(method_of(context))
+
+
+def start_of_method(method):
+    return _STARTS_OF_CONTEXTS[method]
+
+
+def process_prefix(start):
+    """What multiprocessing calls processes of such a start method."""
+    return {"fork": "ForkProcess", "zygote": "ForkServerProcess"}.get(start, "SpawnProcess")
 
 
 def image():

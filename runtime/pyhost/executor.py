@@ -1,18 +1,21 @@
 """`Executor`: the pool with the interface of concurrent.futures."""
 
 import concurrent.futures
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
+import signal
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
-from pyhost import _limits, _settings
+from pyhost import _limits, _remote, _settings
 from pyhost._core import core
 from pyhost._limited import Limited
 from pyhost._engine import Engine
 from pyhost._stacks import WorkerStack
 
 if TYPE_CHECKING:
+    from pyhost._processes import WorkerProcess
     from pyhost.futures import Future
 
 _T = TypeVar("_T")
+
 
 class Executor(core.Submitter, concurrent.futures.Executor):
     """Runs calls on a pool of isolated interpreters, one per process.
@@ -27,7 +30,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     mp_context: a multiprocessing context, of which the start method counts; `start` is the direct way
     initializer, initargs: called in each worker before its first call; when it raises, every call fails with
         `StartupError`
-    max_tasks_per_child: a worker is replaced after so many calls
+    max_tasks_per_child: a worker is replaced after so many calls; as in the standard library, not with an
+        `mp_context` of start method `fork`, and without one workers are copies of a fresh interpreter
     start: `fork` (workers are copies of this process), `zygote` (of a fresh interpreter), `spawn` (each is one),
         or `auto`: `fork` while this process has one thread
 
@@ -48,8 +52,11 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     max_worker_age, max_worker_memory: seconds, or bytes between two calls, after which it is replaced
     idle_time: seconds after which an idle one above the fewest ends; 60 when None
 
-    A worker that dies fails the call it ran, with `WorkerCrashed`; the others go on. Leaving the `with` block
-    by Ctrl-C kills what runs. What is None is as `pyhost run` was told, else not limited.
+    A worker that dies fails the call it ran, with `WorkerCrashed`; the others go on. With `on_crash="pool"` it
+    breaks the pool, as in the standard library: all calls without an outcome fail with a `BrokenProcessPool`, and
+    `submit` raises one from then on; so does an initializer that raises.
+
+    Leaving the `with` block by Ctrl-C kills what runs. What is None is as `pyhost run` was told, else not limited.
     """
 
     def __init__(self, max_workers: Union[int, Tuple[int, int], None] = None, mp_context: Any = None,
@@ -59,16 +66,27 @@ class Executor(core.Submitter, concurrent.futures.Executor):
                  retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None,
                  concurrency: Optional[int] = None, threads_per_worker: Optional[int] = None,
                  max_worker_age: Optional[float] = None, max_worker_memory: Union[int, str, None] = None,
-                 idle_time: Optional[float] = None):
+                 idle_time: Optional[float] = None, on_crash: Optional[str] = None):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if start is None and mp_context is not None:
-            start = _settings.start_of(mp_context)
+        method = None if mp_context is None else _settings.method_of(mp_context)
+        if max_tasks_per_child is not None and method == "fork":
+            raise ValueError("max_tasks_per_child is incompatible with the 'fork' multiprocessing start method; "
+                             "supply a different mp_context")
+        if max_tasks_per_child is not None and mp_context is None and start is None and not _settings.start_told():
+            method = "spawn"
+        if start is None and method is not None:
+            start = _settings.start_of_method(method)
+        if on_crash == "pool" and initializer is not None:
+            initializer = _remote.LoggedInitializer(initializer)
         settings = _settings.for_engine(
             max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
-            max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time)
+            max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
+            on_crash=on_crash)
+        self._context = mp_context
+        self._method = method
         self._engine = Engine(settings, initializer, tuple(initargs))
 
     if TYPE_CHECKING:
@@ -88,6 +106,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
 
         A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
         """
+        if chunksize < 1:
+            raise ValueError(f"chunksize must be >= 1.; it is {chunksize}")
         if not iterables:
             return iter(())
         return self._engine.map(fn, iterables, timeout, chunksize, buffersize, keep=True)
@@ -129,6 +149,38 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run."""
         self._engine.close(wait=wait, cancel=cancel_futures)
+
+    def terminate_workers(self) -> None:
+        """Shuts down at once: cancels what has not started, and sends SIGTERM to the workers. What runs fails with
+        `WorkerCrashed`, unless its worker survives the signal. Does not wait."""
+        self._engine.end_workers(signal.SIGTERM)
+
+    def kill_workers(self) -> None:
+        """As `terminate_workers`, with SIGKILL."""
+        self._engine.end_workers(signal.SIGKILL)
+
+    # Attributes of ProcessPoolExecutor that programs use though they are private.
+
+    @property
+    def _processes(self) -> "Dict[int, WorkerProcess]":
+        """The workers alive, by pid; waits for those that are being started."""
+        return self._engine.processes()
+
+    @property
+    def _broken(self) -> Union[bool, str]:
+        failure = self._engine.failure()
+        return False if failure is None else str(failure)
+
+    @property
+    def _max_workers(self) -> int:
+        return self._engine.max_workers
+
+    @property
+    def _mp_context(self) -> Any:
+        if self._context is None:
+            import multiprocessing
+            self._context = multiprocessing.get_context(self._method)
+        return self._context
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):

@@ -175,7 +175,7 @@ class Refusals(DriverCase):
             self.assertRaisesRegex(pyhost.StartupError, "/nonexistent/python", executor.submit, echo, 1)
 
     def test_wrong_settings_are_refused_with_the_value(self):
-        self.assertRaisesRegex(ValueError, "max_workers is 0", pyhost.Executor, 0)
+        self.assertRaisesRegex(ValueError, "max_workers must be greater than 0; it is 0", pyhost.Executor, 0)
         self.assertRaisesRegex(ValueError, "`thread`; expected one of", pyhost.Executor, start="thread")
         self.assertRaisesRegex(TypeError, "callable", pyhost.Executor, initializer=3)
 
