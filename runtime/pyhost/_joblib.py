@@ -228,25 +228,30 @@ class _Job:
 
     def get(self, timeout=None):
         """The results of the batch. Raises multiprocessing.TimeoutError when it has none after `timeout` seconds."""
-        try:
-            _, results = self.future.result(timeout)
-        except concurrent.futures.CancelledError:
-            raise self._call.failure() from None
-        except errors.WorkerCrashed as error:
-            raise _crashed(error) from error.__cause__
-        except concurrent.futures.TimeoutError as error:
-            if not self.future.done():
-                raise multiprocessing.TimeoutError(f"a batch did not end within {timeout} s") from error
-            raise
+        error = self._wait(timeout)
+        if error is not None:
+            raise error  # not while another one is handled, which would take the place of its cause
         self.complete(self.future)
         if self._error is not None:
             raise self._error
-        return results
+        return self.future.result()[1]
+
+    def _wait(self, timeout):
+        """What to raise, or None."""
+        try:
+            error = self.future.exception(timeout)
+        except concurrent.futures.CancelledError:
+            error = self._call.failure()
+        except concurrent.futures.TimeoutError:
+            return multiprocessing.TimeoutError(f"a batch did not end within {timeout} s")
+        return _crashed(error) if isinstance(error, errors.WorkerCrashed) else error
 
 
 def _crashed(error):
     """The same as an exception that loky has for it, too."""
     from joblib.externals.loky.process_executor import TerminatedWorkerError
+    if isinstance(error, TerminatedWorkerError):
+        return error
     cls = type("WorkerCrashed", (type(error), TerminatedWorkerError), {"__module__": type(error).__module__})
     error.__class__ = cls
     return error
