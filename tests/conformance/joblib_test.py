@@ -46,9 +46,10 @@ def is_about_loky(item):
 def main():
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SITE), str(conformance.PACKAGES)])
     sys.path.insert(0, str(SITE))
-    import loky_is_pyhost  # noqa: F401
+    import loky_is_pyhost
     import joblib
     import pytest
+    loky_is_pyhost.install()
     selection = Selection()
     tests = pathlib.Path(joblib.__file__).parent / "test/test_parallel.py"
     status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:warnings", "--durations=5", "--tb=short", str(tests)],

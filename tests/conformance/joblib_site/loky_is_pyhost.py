@@ -9,5 +9,6 @@ class LokyBackend(PyhostBackend):
     default_n_jobs = 1
 
 
-joblib._parallel_backends.LokyBackend = LokyBackend  # joblib.parallel asks its own for what only loky has
-joblib.parallel.BACKENDS["loky"] = LokyBackend
+def install():
+    joblib._parallel_backends.LokyBackend = LokyBackend  # joblib.parallel asks its own for what only loky has
+    joblib.parallel.BACKENDS["loky"] = LokyBackend

@@ -1,3 +1,5 @@
 """On the path of every Python that joblib's tests start, workers included."""
 
-import loky_is_pyhost  # noqa: F401
+import loky_is_pyhost
+
+loky_is_pyhost.install()
