@@ -5,6 +5,8 @@ import sys
 import threading
 import weakref
 
+from pyhost import _interrupts
+
 _lock = threading.RLock()  # a garbage collection below it may drop, and so close, a pool
 _pools = weakref.WeakSet()  # adopted, not released
 _draining = []              # engines that finish in the background
@@ -22,6 +24,7 @@ def adopt(pool):
         if not _registered:
             # Before non-daemon threads are joined, which may wait for futures, and before atexit functions.
             threading._register_atexit(_close_all)
+            _interrupts.end_in_one_line()
             _registered = True
         if pool.killed_at_exit and not _pools_to_kill():
             import atexit
