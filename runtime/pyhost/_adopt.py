@@ -12,6 +12,7 @@ from pyhost import _interrupts, _settings
 # Module -> what `--adopt` calls it, and the module here whose `adopt` re-routes it.
 _MODULES = {
     "concurrent.futures.process": ("futures", "_adopt_futures"),
+    "multiprocessing.pool": ("multiprocessing", "_adopt_pool"),
     "joblib.parallel": ("joblib", "_adopt_joblib"),
 }
 

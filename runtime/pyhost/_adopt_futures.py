@@ -2,10 +2,14 @@
 
 from pyhost import _adopt, _adopt_contexts, _settings
 
+_Stdlib = None  # its ProcessPoolExecutor
+
 
 def adopt(module):
     """Replaces the class in concurrent.futures.process, from where every other name of it comes."""
-    module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, module.ProcessPoolExecutor)
+    global _Stdlib
+    _Stdlib = module.ProcessPoolExecutor
+    module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, _Stdlib)
 
 
 class _OnPyhost:
@@ -16,7 +20,7 @@ class _OnPyhost:
         import multiprocessing
         context = multiprocessing.get_context() if mp_context is None else mp_context
         shown = f"{type(self).__qualname__}({'' if max_workers is None else max_workers})"
-        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, context)
+        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, _Stdlib, context)
         if obstacle is not None:
             _adopt.left_alone(shown, obstacle)
             more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
@@ -67,4 +71,7 @@ class _OnPyhost:
 
 def _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child):
     from pyhost.executor import Executor
-    return Executor(max_workers, None, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)
+    executor = Executor.__new__(Executor)
+    executor._more = _adopt_contexts.settings_of()
+    executor.__init__(max_workers, None, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)
+    return executor

@@ -34,7 +34,7 @@ class _OnPyhost(abc.ABC):
             context = multiprocessing.get_context()
         name = "multiprocessing.Pool" if cls.__module__ == _Stdlib.__module__ else cls.__qualname__
         shown = f"{name}({'' if processes is None else processes})"
-        obstacle = _adopt_contexts.obstacle(cls, _OnPyhost, context)
+        obstacle = _adopt_contexts.obstacle(cls, _OnPyhost, _Stdlib, context)
         if obstacle is not None:
             _adopt.left_alone(shown, obstacle)
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
@@ -51,6 +51,12 @@ class _OnPyhost(abc.ABC):
         if "_pyhost" not in self.__dict__ or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._pyhost, name)
+
+    def __repr__(self):
+        if "_pyhost" not in self.__dict__:
+            return super().__repr__()
+        cls = type(self)
+        return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={self._processes}>"
 
     def __del__(self):
         if "_pyhost" not in self.__dict__ and "_state" in self.__dict__:
@@ -96,4 +102,7 @@ class _OnPyhost(abc.ABC):
 
 def _pool(processes, initializer, initargs, maxtasksperchild, context, start):
     from pyhost.pool import Pool
-    return Pool(processes, initializer, initargs, maxtasksperchild, context, start=start)
+    pool = Pool.__new__(Pool)
+    pool._more = _adopt_contexts.settings_of()
+    pool.__init__(processes, initializer, initargs, maxtasksperchild, context, start=start)
+    return pool

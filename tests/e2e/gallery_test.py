@@ -34,28 +34,28 @@ class Gallery(harness.E2E):
             with self.subTest(name):
                 expected = self.run_program(PYTHON, GALLERY / name)
                 self.assertEqual((expected.status, expected.err), (0, ""))
-                own = GALLERY / name.replace(".py", "_pyhost.py")
 
-                for words in ([GALLERY / name], [own, "-j2"], [GALLERY / name, "--image", "libpython"]):
-                    result = self.run_(*words)
+                script = self.run_(GALLERY / name)
+                own = self.run_("-j2", GALLERY / name.replace(".py", "_pyhost.py"))
+                verbose = self.run_("-v", GALLERY / name, "--image", "libpython")
 
-                    self.assertEqual((result.status, result.out, result.err), (0, expected.out, ""), words)
+                for result in (script, own, verbose):
+                    self.assertEqual((result.status, result.out), (0, expected.out), result)
+                self.assertEqual((script.err, own.err), ("", ""))
+                self.assert_names(pool, name, verbose.err.splitlines())
 
-    def test_verbose_names_the_pools_of_those_that_make_some(self):
-        for name, pool in SCRIPTS.items():
-            with self.subTest(name):
-                lines = self.run_("-v", GALLERY / name).err.splitlines()
-
-                self.assertEqual(len(lines), 1 if pool else 0, lines)
-                for line in lines:
-                    self.assert_says(line, f"pyhost: {pool} at ", f"{name}:", " runs on pyhost (", "2 workers)")
+    def assert_names(self, pool, script, lines):
+        """With -v, one line for the pool that the script makes."""
+        self.assertEqual(len(lines), 1 if pool else 0, lines)
+        for line in lines:
+            self.assert_says(line, f"pyhost: {pool} at ", f"{script}:", " runs on pyhost (", "2 workers)")
 
     def test_their_calls_run_in_pyhost_s_workers(self):
         """Which alone know the limits of `pyhost run`."""
         for name, pool in SCRIPTS.items():
             if pool:
                 with self.subTest(name):
-                    result = self.run_(GALLERY / name, "--timeout", "0.0001")
+                    result = self.run_(GALLERY / name, "--timeout", "0.001")
 
                     self.assert_status(result, 1)
                     self.assert_says(result.err, "TaskTimeout")
