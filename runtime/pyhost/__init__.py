@@ -15,21 +15,26 @@ itself work; no `if __name__ == "__main__":` guard is needed.
 import pyhost._core  # says at once when there is no core for this Python
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
-if TYPE_CHECKING:
-    from pyhost import aio
-    from pyhost._adopt import adopted
-    from pyhost._default import as_completed, map, options, starmap, submit
-    from pyhost._joblib import register_joblib
-    from pyhost._limited import Limited
-    from pyhost._stacks import WorkerStack, stacks
-    from pyhost._task import task
-    from pyhost._worker import Worker, current_worker
-    from pyhost.errors import (Backpressure, MarshalError, ProtocolError, RemoteError, SandboxUnavailable,
-                               SandboxViolation, StartupError, TaskCpuError, TaskInterrupted, TaskMemoryError,
-                               TaskTimeout, WorkerCrashed)
-    from pyhost.executor import Executor
-    from pyhost.futures import Future
-    from pyhost.pool import Pool
+if TYPE_CHECKING:  # `as` says that the name is for others to use
+    from pyhost import aio as aio
+    from pyhost._adopt import adopted as adopted
+    from pyhost._crashed import WorkerCrashed as WorkerCrashed
+    from pyhost._default import (as_completed as as_completed, map as map, options as options, starmap as starmap,
+                                 submit as submit)
+    from pyhost._joblib import register_joblib as register_joblib
+    from pyhost._limited import Limited as Limited
+    from pyhost._stacks import WorkerStack as WorkerStack, stacks as stacks
+    from pyhost._task import task as task
+    from pyhost._worker import Worker as Worker, current_worker as current_worker
+    from pyhost.errors import (Backpressure as Backpressure, MarshalError as MarshalError,
+                               ProtocolError as ProtocolError, RemoteError as RemoteError,
+                               SandboxUnavailable as SandboxUnavailable, SandboxViolation as SandboxViolation,
+                               StartupError as StartupError, TaskCpuError as TaskCpuError,
+                               TaskInterrupted as TaskInterrupted, TaskMemoryError as TaskMemoryError,
+                               TaskTimeout as TaskTimeout)
+    from pyhost.executor import Executor as Executor
+    from pyhost.futures import Future as Future
+    from pyhost.pool import Pool as Pool
 
 __version__ = "0.1.0"
 

@@ -1,8 +1,10 @@
 """What a multiprocessing context, or a subclass, asks of an adopted pool; and whether it can be given."""
 
-import sys
-
 from pyhost import _settings
+
+# What the start methods of multiprocessing are here. A zygote is a fresh interpreter, as the server of
+# `forkserver` is; its workers are copies of it, so `spawn` differs only in what it costs.
+_STARTS = {"fork": "fork", "forkserver": "zygote", "spawn": "zygote"}
 
 
 def start_of(context):
@@ -15,26 +17,23 @@ def start_of(context):
     default = contexts._default_context._default_context.get_start_method()
     if method == default and _settings.start_told() is not None:
         return _settings.start_told()
-    return _settings.start_of(context)
+    return _STARTS[method]
 
 
-def settings_of():
-    """What workers of an adopted pool have in common with those of the standard library, beside the start method."""
-    return {"own_arrays": sys.maxsize}
-
-
-def obstacle(cls, adopted, stdlib, context):
-    """Why an instance of `cls`, which has `adopted` before `stdlib` among its bases, needs the latter's pool; or None.
+def obstacle(cls, adopted, context):
+    """Why an instance of `cls` needs the pool of the standard library, which follows `adopted` in its bases; or None.
 
     Who overrides what is internal there has it run there.
     """
-    for base in cls.__mro__[:cls.__mro__.index(adopted)]:
+    place = cls.__mro__.index(adopted)
+    stdlib = cls.__mro__[place + 1]
+    for base in cls.__mro__[:place]:
         for name in vars(base):
             inner = name == "Process" or (name.startswith("_") and not name.startswith("__"))
             if inner and name in vars(stdlib):
                 return f"`{cls.__qualname__}` overrides `{name}`"
     method = context.get_start_method()
-    if not _settings.is_known(context):
+    if method not in _STARTS:
         return f"`{method}` is no start method of multiprocessing"
     if type(context).Process.__module__ != "multiprocessing.context":
         return f"`{type(context).__qualname__}` has a `Process` of its own"

@@ -1,15 +1,11 @@
 """`concurrent.futures.ProcessPoolExecutor` on pyhost."""
 
-from pyhost import _adopt, _adopt_contexts
-
-_Stdlib = None  # its ProcessPoolExecutor
+from pyhost import _adopt, _adopt_contexts, _settings
 
 
 def adopt(module):
     """Replaces the class in concurrent.futures.process, from where every other name of it comes."""
-    global _Stdlib
-    _Stdlib = module.ProcessPoolExecutor
-    module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, _Stdlib)
+    module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, module.ProcessPoolExecutor)
 
 
 class _OnPyhost:
@@ -18,11 +14,9 @@ class _OnPyhost:
     def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *,
                  max_tasks_per_child=None):
         import multiprocessing
-        context = mp_context
-        if context is None:
-            context = multiprocessing.get_context("spawn" if max_tasks_per_child is not None else None)
+        context = multiprocessing.get_context() if mp_context is None else mp_context
         shown = f"{type(self).__qualname__}({'' if max_workers is None else max_workers})"
-        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, _Stdlib, context)
+        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, context)
         if obstacle is not None:
             _adopt.left_alone(shown, obstacle)
             more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
@@ -30,6 +24,8 @@ class _OnPyhost:
             return
         start = _adopt_contexts.start_of(context)
         self._pyhost = _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child)
+        self._max_workers = max_workers or _settings.default_workers()
+        self._mp_context = context
         if type(self).submit is _OnPyhost.submit:
             self.submit = self._pyhost.submit  # without the detour
         _adopt.made("futures", shown, start, self._max_workers)
@@ -71,7 +67,4 @@ class _OnPyhost:
 
 def _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child):
     from pyhost.executor import Executor
-    executor = Executor.__new__(Executor)
-    executor._more = _adopt_contexts.settings_of()
-    executor.__init__(max_workers, context, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)
-    return executor
+    return Executor(max_workers, None, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)

@@ -5,6 +5,8 @@ import sys
 
 import _imp
 
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+
 TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
 
 
@@ -47,4 +49,8 @@ def _load():
     return module
 
 
-core = _load()
+if TYPE_CHECKING:
+    from pyhost import _native
+    core = _native
+else:
+    core = _load()

@@ -56,7 +56,7 @@ def starmap(function: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout:
     return _default_engine().map(function, (rows,), timeout, chunksize, buffersize, keep=False, star=True)
 
 
-def as_completed(futures: "Iterable[Future]", timeout: Optional[float] = None) -> "Iterator[Future]":
+def as_completed(futures: "Iterable[Future[_T]]", timeout: Optional[float] = None) -> "Iterator[Future[_T]]":
     """Yields futures as they get done, in that order; those given twice once. As `concurrent.futures.as_completed`,
     for futures of any executor.
 
@@ -67,7 +67,7 @@ def as_completed(futures: "Iterable[Future]", timeout: Optional[float] = None) -
     timeout: seconds from now, after which it raises `TimeoutError`
     """
     import concurrent.futures
-    return concurrent.futures.as_completed(futures, timeout)
+    return concurrent.futures.as_completed(futures, timeout)  # type: ignore[return-value]
 
 
 class _Default(core.Submitter):
@@ -77,11 +77,7 @@ class _Default(core.Submitter):
         return _default_engine().submit(fn, args, kwargs, None, self)
 
 
-if TYPE_CHECKING:
-    def submit(fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
-        """As `Executor.submit`, on the default pool."""
-else:
-    submit = _Default().submit
+submit = _Default().submit
 
 
 def options(**limits: Any) -> "Limited":

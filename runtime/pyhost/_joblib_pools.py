@@ -19,7 +19,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 started = None
 
 _lock = threading.Lock()
-_pools = OrderedDict()  # what they were started with -> Engine, the least recently used first
+_pools: "OrderedDict" = OrderedDict()  # what they were started with -> Engine, the least recently used first
 
 
 def find(n_workers, inner_threads, cpus, options):

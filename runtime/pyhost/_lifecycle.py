@@ -5,12 +5,14 @@ import sys
 import threading
 import weakref
 
-from pyhost import _interrupts
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List
 
 _lock = threading.RLock()  # a garbage collection below it may drop, and so close, a pool
-_pools = weakref.WeakSet()  # adopted, not released
-_draining = []              # engines that finish in the background
-_dying = []                 # those of them that are killed when the interpreter ends
+_pools: "weakref.WeakSet[Any]" = weakref.WeakSet()  # adopted, not released
+_draining: "List[Any]" = []  # engines that finish in the background
+_dying: "List[Any]" = []     # those of them that are killed when the interpreter ends
 _registered = False
 _ending = False
 
@@ -24,7 +26,6 @@ def adopt(pool):
         if not _registered:
             # Before non-daemon threads are joined, which may wait for futures, and before atexit functions.
             threading._register_atexit(_close_all)
-            _interrupts.end_in_one_line()
             _registered = True
         if pool.killed_at_exit and not _pools_to_kill():
             import atexit

@@ -1,12 +1,9 @@
 """A pool with limits for the calls made through it."""
 
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
 
 from pyhost import _limits
 from pyhost._core import core
-
-if TYPE_CHECKING:
-    from pyhost.futures import Future
 
 _T = TypeVar("_T")
 
@@ -32,10 +29,6 @@ class Limited(core.Submitter):
         limits = _limits.of_calls(timeout, cpu, retries, retry_on, grace)
         size = _limits.size("memory", memory)
         return Limited(self._engine, {**self._given, **limits}, self._memory if size is None else size)
-
-    if TYPE_CHECKING:
-        def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
-            """As `Executor.submit`, with these limits."""
 
     def _submit(self, fn, args, kwargs):
         return self._find().submit(fn, args, kwargs, self._limits, self)

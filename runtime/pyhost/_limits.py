@@ -25,7 +25,7 @@ def seconds(name: str, value: Any, zero: bool = False):
     return number
 
 
-def count(name: str, value: Any, least: int = 0):
+def count(name: str, value: Any, least: float = 0):
     """A whole number, `least` or more; None stays None."""
     if value is None:
         return None

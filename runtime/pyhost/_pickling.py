@@ -32,10 +32,10 @@ def find_cloudpickle():
 
 
 _cloudpickle = None
-_picklers = {}  # cloudpickle or None -> the class made for it
+_picklers: dict = {}  # cloudpickle or None -> the class made for it
 
 # Classes that were sent or received by value: a second definition of one must not change it.
-_classes_by_value = weakref.WeakSet()
+_classes_by_value: "weakref.WeakSet[type]" = weakref.WeakSet()
 
 
 def _set_class_state(cls, state):

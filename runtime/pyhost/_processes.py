@@ -26,7 +26,7 @@ class WorkerProcess:
         self.pid = self.ident = pid
         self.name = name
         self.sentinel = native.pidfd(pid)
-        self._exit_code = None
+        self._exit_code: Optional[int] = None
 
     def is_alive(self) -> bool:
         return not self._has_ended(0)

@@ -26,9 +26,12 @@ class Task(Generic[_P, _T]):
     def __init__(self, function: "Callable[_P, _T]", limits: Optional[dict] = None):
         functools.update_wrapper(self, function)
         self._given = limits or {}
-        self._pool = _default.options(**self._given) if self._given else _default
+        self._pool: Any = _default.options(**self._given) if self._given else _default
 
     if TYPE_CHECKING:
+        __qualname__: str
+        __wrapped__: Callable[_P, _T]
+
         def __call__(self, *args: "_P.args", **kwargs: "_P.kwargs") -> _T: ...
 
         @overload
@@ -43,7 +46,7 @@ class Task(Generic[_P, _T]):
         def __get__(self, instance, owner=None):
             return self if instance is None else BoundTask(self, instance)
 
-    def submit(self, *args: "_P.args", **kwargs: "_P.kwargs") -> "Future":
+    def submit(self, *args: "_P.args", **kwargs: "_P.kwargs") -> "Future[_T]":
         """Starts the function on a worker; its future. As `pyhost.submit`."""
         return self._pool.submit(self, *args, **kwargs)
 
@@ -109,7 +112,7 @@ class BoundTask(Generic[_T]):
     def __call__(self, *args: Any, **kwargs: Any) -> _T:
         return self._task.__wrapped__(self.__self__, *args, **kwargs)
 
-    def submit(self, *args: Any, **kwargs: Any) -> "Future":
+    def submit(self, *args: Any, **kwargs: Any) -> "Future[_T]":
         """As `Task.submit`."""
         return self._task.submit(self.__self__, *args, **kwargs)
 

@@ -4,7 +4,8 @@ import sys
 import types
 
 try:
-    from _functools import _lru_cache_wrapper as _Cache  # not functools: its import costs a millisecond
+    # Not functools: its import costs a millisecond.
+    from _functools import _lru_cache_wrapper as _Cache  # type: ignore[import]
 except ImportError:
     _Cache = ()
 

@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 _AT_ONCE = 256
 
 # event loop -> weak reference to its core.Bell, which lives as long as the loop is open and listens to it
-_bells = weakref.WeakKeyDictionary()
+_bells: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
 
 
 def _bell():

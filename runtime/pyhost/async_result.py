@@ -8,16 +8,17 @@ import multiprocessing
 import multiprocessing.pool as stdlib
 import sys
 import threading
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, TypeVar
 
 from pyhost._core import core
 
+_T = TypeVar("_T")
 _Callback = Optional[Callable[[Any], Any]]
 
 _SENDING = "cannot send "  # how the message of a MarshalError starts when a value could not leave
 
 
-class MaybeEncodingError(stdlib.MaybeEncodingError, core.MarshalError):
+class MaybeEncodingError(stdlib.MaybeEncodingError, core.MarshalError):  # type: ignore[name-defined]
     """The result of a call cannot be sent back; `value` says what in it, `exc` why."""
 
 
@@ -31,7 +32,7 @@ def as_stdlib(error: BaseException) -> BaseException:
         what = message[len(_SENDING):].partition(": ")[0]
         error = MaybeEncodingError(error, None)
         error.value = what
-    error.__cause__ = stdlib.RemoteTraceback(str(cause))
+    error.__cause__ = stdlib.RemoteTraceback(str(cause))  # type: ignore[attr-defined]
     return error
 
 
@@ -48,6 +49,11 @@ class _Callbacks:
     """What results with callbacks share. `_passed_on` is None without any."""
 
     _passed_on: Optional[threading.Event] = None
+
+    if TYPE_CHECKING:
+        def ready(self) -> bool: ...
+        def _watch_outcome(self) -> bool: ...
+        def _outcome(self) -> Tuple[Any, Optional[BaseException]]: ...
 
     def _pass_on(self, callback: _Callback, error_callback: _Callback) -> None:
         """Has the settler call one of them when the outcome is there."""
@@ -79,7 +85,7 @@ class _Callbacks:
         return self._outcome()[1] is None
 
 
-class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult):
+class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult[_T]):
     """What `Pool.apply_async` returns.
 
         result = pool.apply_async(pow, (2, 10))
@@ -100,7 +106,7 @@ class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult):
         except Exception:
             pass  # late, or cancelled
 
-    def get(self, timeout: Optional[float] = None) -> Any:
+    def get(self, timeout: Optional[float] = None) -> _T:
         """The result, or the exception of the call. `multiprocessing.TimeoutError` after `timeout` seconds."""
         if self._passed_on is not None and not self._passed_on.wait(timeout):
             raise multiprocessing.TimeoutError
@@ -130,7 +136,7 @@ class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult):
             return None, self._failed
 
 
-class MapResult(_Callbacks, stdlib.MapResult):
+class MapResult(_Callbacks, stdlib.MapResult[_T]):
     """What `Pool.map_async` and `Pool.starmap_async` return.
 
         squares = pool.map_async(square, range(10))
@@ -162,7 +168,7 @@ class MapResult(_Callbacks, stdlib.MapResult):
         elif results is not None:
             results._wait(timeout)
 
-    def get(self, timeout: Optional[float] = None) -> list:
+    def get(self, timeout: Optional[float] = None) -> List[_T]:
         """The results in order, or the first exception. `multiprocessing.TimeoutError` after `timeout` seconds."""
         self.wait(timeout)
         if not self.ready():

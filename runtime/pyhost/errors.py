@@ -2,6 +2,7 @@
 and in the command (`"kind"`)."""
 
 import concurrent.futures
+from typing import Any, Dict, Iterable, Optional
 
 from pyhost._core import core
 
@@ -74,7 +75,7 @@ class TaskMemoryError(HostFailure, MemoryError):
     """The task's worker held more memory than its `memory` limit allows."""
 
 
-class TaskTimeout(HostFailure, *dict.fromkeys((_futures_timeout, TimeoutError))):
+class TaskTimeout(HostFailure, *dict.fromkeys((_futures_timeout, TimeoutError))):  # type: ignore[misc]
     """The task ran longer than its `timeout`; it alone was stopped."""
 
 
@@ -88,7 +89,8 @@ class RemoteError(Exception):
     cause: the RemoteError of what caused it, or None
     """
 
-    def __init__(self, type_name, message, traceback="", frames=(), cause=None):
+    def __init__(self, type_name: str, message: str, traceback: str = "", frames: Iterable[Dict[str, Any]] = (),
+                 cause: Optional["RemoteError"] = None):
         super().__init__(type_name, message, traceback, frames, cause)
         self.type_name = type_name
         self.message = message
@@ -96,7 +98,7 @@ class RemoteError(Exception):
         self.frames = list(frames)
         self.cause = cause
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
 
 

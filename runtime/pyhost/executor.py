@@ -2,8 +2,7 @@
 
 import concurrent.futures
 import signal
-from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar,
-                    Union)
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from pyhost import _limits, _remote, _settings
 from pyhost._core import core
@@ -13,7 +12,6 @@ from pyhost._stacks import WorkerStack
 
 if TYPE_CHECKING:
     from pyhost._processes import WorkerProcess
-    from pyhost.futures import Future
 
 _T = TypeVar("_T")
 
@@ -60,8 +58,6 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     Leaving the `with` block by Ctrl-C kills what runs. What is None is as `pyhost run` was told, else not limited.
     """
 
-    _more: Mapping[str, Any] = {}  # settings of the workers that only adopted executors have
-
     def __init__(self, max_workers: Union[int, Tuple[int, int], None] = None, mp_context: Any = None,
                  initializer: Optional[Callable[..., Any]] = None, initargs: tuple = (), *,
                  max_tasks_per_child: Optional[int] = None, start: Optional[str] = None,
@@ -87,15 +83,10 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            on_crash=on_crash, **self._more)
+            on_crash=on_crash)
         self._context = mp_context
         self._method = method
         self._engine = Engine(settings, initializer, tuple(initargs))
-
-    if TYPE_CHECKING:
-        def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "Future":
-            """Starts `fn(*args, **kwargs)` on a worker. The content of the arguments is fixed when this returns;
-            what cannot be sent fails the future, as `MarshalError`."""
 
     def _submit(self, fn, args, kwargs):
         return self._engine.submit(fn, args, kwargs, None, self)

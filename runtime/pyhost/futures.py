@@ -10,11 +10,12 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from pyhost._core import core
 
 _Base = concurrent.futures.Future
+_T = TypeVar("_T")
 
 # The attributes of concurrent.futures.Future, which its functions use directly.
 _LAZY = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
@@ -23,7 +24,7 @@ _lock = threading.Lock()  # guards who sets up a future, and the settler
 _settler = None
 
 
-class Future(core.Task, _Base):
+class Future(core.Task, concurrent.futures.Future[_T]):
     """The outcome of a call that was submitted. A `concurrent.futures.Future` in every respect, and:
 
     `result(timeout)` and `exception(timeout)` (seconds) raise `TimeoutError` when it is not there in time;
@@ -35,6 +36,9 @@ class Future(core.Task, _Base):
 
     # Whether cancelling what asyncio awaits (`run_in_executor`, `wrap_future`) stops the call when it runs.
     _stops_for_asyncio = True
+
+    if TYPE_CHECKING:
+        def result(self, timeout: Optional[float] = None) -> _T: ...
 
     def running(self) -> bool:
         """Whether the call is known to run: a `cancel` came too late for it."""

@@ -5,7 +5,7 @@ import multiprocessing.pool as stdlib
 import sys
 import warnings
 import weakref
-from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from pyhost import _limits, _settings
 from pyhost._core import core
@@ -14,9 +14,6 @@ from pyhost.async_result import AsyncResult, IMapIterator, IMapUnorderedIterator
 
 _T = TypeVar("_T")
 _Callback = Optional[Callable[[Any], Any]]
-
-# The standard library's own class also where `pyhost run` has put a subclass in its place.
-_Base: Any = stdlib.Pool.__mro__[-2]
 
 
 class _Calls(core.Submitter):
@@ -29,7 +26,7 @@ class _Calls(core.Submitter):
         return self._engine.submit(fn, args, kwargs, None, self, AsyncResult)
 
 
-class Pool(_Base):
+class Pool(stdlib.Pool):
     """Runs calls on a pool of isolated interpreters, one per process; a `multiprocessing.pool.Pool`.
 
         with pyhost.Pool(4) as pool:
@@ -51,8 +48,6 @@ class Pool(_Base):
     Leaving the `with` block terminates. When the interpreter ends, what still runs is killed.
     """
 
-    _more: Mapping[str, Any] = {}  # settings of the workers that only adopted pools have
-
     def __init__(self, processes: Union[int, Tuple[int, int], None] = None,
                  initializer: Optional[Callable[..., Any]] = None, initargs: Iterable[Any] = (),
                  maxtasksperchild: Optional[int] = None, context: Any = None, *, start: Optional[str] = None,
@@ -61,7 +56,7 @@ class Pool(_Base):
                  concurrency: Optional[int] = None, threads_per_worker: Optional[int] = None,
                  max_worker_age: Optional[float] = None, max_worker_memory: Union[int, str, None] = None,
                  idle_time: Optional[float] = None):
-        self._state = stdlib.INIT
+        self._state: str = stdlib.INIT
         if isinstance(processes, int) and processes < 1:
             raise ValueError("Number of processes must be at least 1")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
@@ -76,11 +71,11 @@ class Pool(_Base):
             processes, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker, max_tasks_per_worker=maxtasksperchild,
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            **{"own_arrays": sys.maxsize, **self._more})
-        self._engine = Engine(settings, initializer, tuple(initargs), killed_at_exit=True)
+            own_arrays=sys.maxsize)
+        self._engine: Any = Engine(settings, initializer, tuple(initargs), killed_at_exit=True)
         self._processes = self._engine.start()
         self._native = self._engine.native  # outlives the engine, for `join`
-        self._calls = _Calls(self._engine)
+        self._calls: Any = _Calls(self._engine)
         self._closed_engine = weakref.ref(self._engine)
         self._state = stdlib.RUN
 
@@ -89,6 +84,9 @@ class Pool(_Base):
         if self._state == _running:
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
+    if TYPE_CHECKING:
+        def _check_running(self) -> None: ...
+
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
 
@@ -96,15 +94,15 @@ class Pool(_Base):
         """`func(*args, **kwds)` on a worker; waits for it."""
         return self.apply_async(func, args, kwds).get()
 
-    def apply_async(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {},
-                    callback: _Callback = None, error_callback: _Callback = None) -> AsyncResult:
+    def apply_async(self, func: Callable[..., _T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {},
+                    callback: _Callback = None, error_callback: _Callback = None) -> AsyncResult[_T]:
         """Starts `func(*args, **kwds)` on a worker. `callback` gets the result, or `error_callback` the exception.
 
         The content of the arguments is fixed when this returns. What cannot be sent fails the call.
         """
         self._check_running()
         try:
-            result = self._calls.submit(func, *args, **kwds)
+            result: Any = self._calls.submit(func, *args, **kwds)
         except TypeError as error:  # not callable, or no arguments
             result = core.failed(AsyncResult, error)
         if callback is not None or error_callback is not None:
@@ -128,17 +126,17 @@ class Pool(_Base):
         return self._map(func, iterable, True, chunksize)
 
     def map_async(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = None,
-                  callback: _Callback = None, error_callback: _Callback = None) -> MapResult:
+                  callback: _Callback = None, error_callback: _Callback = None) -> MapResult[_T]:
         """As `map`, without waiting. `callback` gets the list of results, or `error_callback` the first exception."""
         return self._map_async(func, iterable, False, chunksize, callback, error_callback)
 
     def starmap_async(self, func: Callable[..., _T], iterable: Iterable[Iterable[Any]],
                       chunksize: Optional[int] = None, callback: _Callback = None,
-                      error_callback: _Callback = None) -> MapResult:
+                      error_callback: _Callback = None) -> MapResult[_T]:
         """As `starmap`, without waiting; as `map_async`."""
         return self._map_async(func, iterable, True, chunksize, callback, error_callback)
 
-    def imap(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[_T]:
+    def imap(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = 1) -> "stdlib.IMapIterator[_T]":
         """The results for all items, in order, as an iterator with `next(timeout)`.
 
         chunksize: as for `map`
@@ -150,7 +148,7 @@ class Pool(_Base):
         return self._stream(IMapIterator, func, iterable, False, _checked(chunksize))
 
     def imap_unordered(self, func: Callable[[Any], _T], iterable: Iterable[Any],
-                       chunksize: int = 1) -> Iterator[_T]:
+                       chunksize: Optional[int] = 1) -> "stdlib.IMapIterator[_T]":
         """As `imap`, with the results as they come."""
         return self._stream(IMapUnorderedIterator, func, iterable, False, _checked(chunksize), unordered=True)
 
@@ -207,10 +205,6 @@ class Pool(_Base):
         if engine is not None:
             engine.close()
         self._native.wait_drained()
-
-
-if stdlib.Pool is not _Base:
-    stdlib.Pool.register(Pool)  # type: ignore[attr-defined]
 
 
 def _sized(iterable):

@@ -2,7 +2,7 @@
 
 import unittest
 
-from driver_case import DriverCase, for_each_start, pyhost
+from driver_case import for_each_start, pyhost
 from pyhost import _settings
 from pyhost._engine import Engine
 
