@@ -55,7 +55,7 @@ class Pool(stdlib.Pool):
                  retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None,
                  concurrency: Optional[int] = None, threads_per_worker: Optional[int] = None,
                  max_worker_age: Optional[float] = None, max_worker_memory: Union[int, str, None] = None,
-                 idle_time: Optional[float] = None):
+                 idle_time: Optional[float] = None, on_crash: Optional[str] = None):
         self._state: str = stdlib.INIT
         if isinstance(processes, int) and processes < 1:
             raise ValueError("Number of processes must be at least 1")
@@ -71,11 +71,12 @@ class Pool(stdlib.Pool):
             processes, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker, max_tasks_per_worker=maxtasksperchild,
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            own_arrays=sys.maxsize)
+            **{"on_crash": on_crash, "own_arrays": sys.maxsize, **self._more})
         self._engine: Any = Engine(settings, initializer, tuple(initargs), killed_at_exit=True)
         self._processes = self._engine.start()
         self._native = self._engine.native  # outlives the engine, for `join`
         self._calls: Any = _Calls(self._engine)
+        self._workers: List[Any] = []
         self._closed_engine = weakref.ref(self._engine)
         self._state = stdlib.RUN
 
@@ -89,6 +90,19 @@ class Pool(stdlib.Pool):
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
+
+    # Attributes of multiprocessing's Pool that programs use though they are private.
+
+    @property
+    def _pool(self) -> List[Any]:
+        """The workers alive, as process objects; after the end, those there were."""
+        engine = self._closed_engine()
+        if engine is not None:
+            self._workers = list(engine.processes().values()) or self._workers
+        return self._workers
+
+    def _repopulate_pool(self) -> None:
+        """Nothing: workers that end are replaced without being asked for."""
 
     def apply(self, func: Callable[..., _T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> _T:
         """`func(*args, **kwds)` on a worker; waits for it."""
