@@ -4,15 +4,16 @@ A finder of the core, in front of sys.meta_path, asks `find_spec` for the module
 executed as ever; then its part replaces the class in it.
 """
 
-import os
 import sys
 from typing import Dict
 
-from pyhost import _settings
+from pyhost import _interrupts, _settings
 
 # Module -> what `--adopt` calls it, and the module here whose `adopt` re-routes it.
 _MODULES = {
     "concurrent.futures.process": ("futures", "_adopt_futures"),
+    "multiprocessing.pool": ("multiprocessing", "_adopt_pool"),
+    "joblib.parallel": ("joblib", "_adopt_joblib"),
 }
 
 _pools: dict = {}  # what is re-routed -> how many of its pools were made
@@ -72,6 +73,7 @@ def adopt(module):
         return
     what, part = _MODULES[module.__name__]
     _pools.setdefault(what, 0)
+    _interrupts.end_in_one_line()
     __import__(f"pyhost.{part}", fromlist=["adopt"]).adopt(module)
 
 
@@ -112,6 +114,4 @@ def _where():
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
         frame = frame.f_back
-    name = frame.f_code.co_filename
-    folder = os.path.join(os.getcwd(), "")
-    return f"{name[len(folder):] if name.startswith(folder) else name}:{frame.f_lineno}"
+    return f"{_interrupts.shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"

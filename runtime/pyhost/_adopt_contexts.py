@@ -1,10 +1,8 @@
 """What a multiprocessing context, or a subclass, asks of an adopted pool; and whether it can be given."""
 
-from pyhost import _settings
+import sys
 
-# What the start methods of multiprocessing are here. A zygote is a fresh interpreter, as the server of
-# `forkserver` is; its workers are copies of it, so `spawn` differs only in what it costs.
-_STARTS = {"fork": "fork", "forkserver": "zygote", "spawn": "zygote"}
+from pyhost import _settings
 
 
 def start_of(context):
@@ -17,23 +15,26 @@ def start_of(context):
     default = contexts._default_context._default_context.get_start_method()
     if method == default and _settings.start_told() is not None:
         return _settings.start_told()
-    return _STARTS[method]
+    return _settings.start_of(context)
 
 
-def obstacle(cls, adopted, context):
-    """Why an instance of `cls` needs the pool of the standard library, which follows `adopted` in its bases; or None.
+def settings_of():
+    """What workers of an adopted pool have in common with those of the standard library, beside the start method."""
+    return {"own_arrays": sys.maxsize}
+
+
+def obstacle(cls, adopted, stdlib, context):
+    """Why an instance of `cls`, which has `adopted` before `stdlib` among its bases, needs the latter's pool; or None.
 
     Who overrides what is internal there has it run there.
     """
-    place = cls.__mro__.index(adopted)
-    stdlib = cls.__mro__[place + 1]
-    for base in cls.__mro__[:place]:
+    for base in cls.__mro__[:cls.__mro__.index(adopted)]:
         for name in vars(base):
             inner = name == "Process" or (name.startswith("_") and not name.startswith("__"))
             if inner and name in vars(stdlib):
                 return f"`{cls.__qualname__}` overrides `{name}`"
     method = context.get_start_method()
-    if method not in _STARTS:
+    if not _settings.is_known(context):
         return f"`{method}` is no start method of multiprocessing"
     if type(context).Process.__module__ != "multiprocessing.context":
         return f"`{type(context).__qualname__}` has a `Process` of its own"

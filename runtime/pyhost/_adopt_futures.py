@@ -1,11 +1,15 @@
 """`concurrent.futures.ProcessPoolExecutor` on pyhost."""
 
-from pyhost import _adopt, _adopt_contexts, _settings
+from pyhost import _adopt, _adopt_contexts
+
+_Stdlib = None  # its ProcessPoolExecutor
 
 
 def adopt(module):
     """Replaces the class in concurrent.futures.process, from where every other name of it comes."""
-    module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, module.ProcessPoolExecutor)
+    global _Stdlib
+    _Stdlib = module.ProcessPoolExecutor
+    module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, _Stdlib)
 
 
 class _OnPyhost:
@@ -14,9 +18,11 @@ class _OnPyhost:
     def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *,
                  max_tasks_per_child=None):
         import multiprocessing
-        context = multiprocessing.get_context() if mp_context is None else mp_context
+        context = mp_context
+        if context is None:
+            context = multiprocessing.get_context("spawn" if max_tasks_per_child is not None else None)
         shown = f"{type(self).__qualname__}({'' if max_workers is None else max_workers})"
-        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, context)
+        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, _Stdlib, context)
         if obstacle is not None:
             _adopt.left_alone(shown, obstacle)
             more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
@@ -24,8 +30,6 @@ class _OnPyhost:
             return
         start = _adopt_contexts.start_of(context)
         self._pyhost = _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child)
-        self._max_workers = max_workers or _settings.default_workers()
-        self._mp_context = context
         if type(self).submit is _OnPyhost.submit:
             self.submit = self._pyhost.submit  # without the detour
         _adopt.made("futures", shown, start, self._max_workers)
@@ -67,4 +71,7 @@ class _OnPyhost:
 
 def _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child):
     from pyhost.executor import Executor
-    return Executor(max_workers, None, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)
+    executor = Executor.__new__(Executor)
+    executor._more = _adopt_contexts.settings_of()
+    executor.__init__(max_workers, context, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)
+    return executor

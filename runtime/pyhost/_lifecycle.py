@@ -5,6 +5,8 @@ import sys
 import threading
 import weakref
 
+from pyhost import _interrupts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List
@@ -26,6 +28,7 @@ def adopt(pool):
         if not _registered:
             # Before non-daemon threads are joined, which may wait for futures, and before atexit functions.
             threading._register_atexit(_close_all)
+            _interrupts.end_in_one_line()
             _registered = True
         if pool.killed_at_exit and not _pools_to_kill():
             import atexit

@@ -128,6 +128,11 @@ def process_prefix(start):
     return {"fork": "ForkProcess", "zygote": "ForkServerProcess"}.get(start, "SpawnProcess")
 
 
+def is_known(context):
+    """Whether `start_of` knows the context's start method."""
+    return context.get_start_method() in _STARTS_OF_CONTEXTS
+
+
 def image():
     return _options.get("image") or "auto"
 

@@ -2,7 +2,8 @@
 
 import concurrent.futures
 import signal
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
+from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar,
+                    Union)
 
 from pyhost import _limits, _remote, _settings
 from pyhost._core import core
@@ -58,6 +59,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     Leaving the `with` block by Ctrl-C kills what runs. What is None is as `pyhost run` was told, else not limited.
     """
 
+    _more: Mapping[str, Any] = {}  # settings of the workers that only adopted executors have
+
     def __init__(self, max_workers: Union[int, Tuple[int, int], None] = None, mp_context: Any = None,
                  initializer: Optional[Callable[..., Any]] = None, initargs: tuple = (), *,
                  max_tasks_per_child: Optional[int] = None, start: Optional[str] = None,
@@ -83,7 +86,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            on_crash=on_crash)
+            on_crash=on_crash, **self._more)
         self._context = mp_context
         self._method = method
         self._engine = Engine(settings, initializer, tuple(initargs))

@@ -15,6 +15,9 @@ from pyhost.async_result import AsyncResult, IMapIterator, IMapUnorderedIterator
 _T = TypeVar("_T")
 _Callback = Optional[Callable[[Any], Any]]
 
+# The standard library's own class also where `pyhost run` has put a subclass in its place.
+_Base: Any = stdlib.Pool.__mro__[-2]
+
 
 class _Calls(core.Submitter):
     """Submits the single calls of a pool."""
@@ -26,7 +29,7 @@ class _Calls(core.Submitter):
         return self._engine.submit(fn, args, kwargs, None, self, AsyncResult)
 
 
-class Pool(stdlib.Pool):
+class Pool(_Base):
     """Runs calls on a pool of isolated interpreters, one per process; a `multiprocessing.pool.Pool`.
 
         with pyhost.Pool(4) as pool:
@@ -47,6 +50,8 @@ class Pool(stdlib.Pool):
 
     Leaving the `with` block terminates. When the interpreter ends, what still runs is killed.
     """
+
+    _more: Mapping[str, Any] = {}  # settings of the workers that only adopted pools have
 
     def __init__(self, processes: Union[int, Tuple[int, int], None] = None,
                  initializer: Optional[Callable[..., Any]] = None, initargs: Iterable[Any] = (),
@@ -219,6 +224,10 @@ class Pool(stdlib.Pool):
         if engine is not None:
             engine.close()
         self._native.wait_drained()
+
+
+if stdlib.Pool is not _Base:
+    stdlib.Pool.register(Pool)  # type: ignore[attr-defined]
 
 
 def _sized(iterable):

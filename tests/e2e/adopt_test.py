@@ -145,6 +145,136 @@ class Futures(Adopted):
         self.assertEqual(self.run_("script.py").out, "0\n1\n2\nbroken\n4\n5\n")
 
 
+POOL = '''
+import multiprocessing, multiprocessing.pool, pickle, sys
+
+def square(x):
+    return x * x
+
+def add(x, y):
+    return x + y
+
+def remember(lock, number):
+    global shared
+    shared = lock, number
+
+def count(_):
+    with shared[0]:
+        shared[1].value += 1
+
+def append(values):
+    values.append(1)
+    return values
+
+def worker(_):
+    pyhost = sys.modules.get("pyhost")
+    return pyhost is not None and pyhost.current_worker() is not None
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(%r)
+    with context.Pool(2) as pool:
+        print(pool.map(square, range(5)), pool.apply(add, (1,), {"y": 2}), pool.starmap(add, [(1, 2), (3, 4)]))
+        print(list(pool.imap(square, range(5), 2)), sorted(pool.imap_unordered(square, range(5))))
+        print(pool.apply_async(append, ([],), callback=print).get(), pool._processes, pool._state)
+        print(pool.map_async(square, range(3)).get(), pool.starmap_async(add, [(1, 2)]).get())
+        print(isinstance(pool, multiprocessing.pool.Pool), type(pool) is pickle.loads(pickle.dumps(type(pool))))
+        print(sum(pool.map(worker, range(3))), file=sys.stderr)
+    try:
+        pool.map(square, [1])
+    except ValueError as error:
+        print(error)
+    number = context.Value("i", 0)
+    pool = context.Pool(2, remember, (context.Lock(), number))
+    pool.map(count, range(20))
+    pool.close()
+    pool.join()
+    print(number.value, pool)
+'''
+
+
+class Multiprocessing(Adopted):
+    def test_a_pool_of_any_context_runs_on_pyhost(self):
+        for method in ("fork",):
+            self.script(POOL % method)
+
+            self.assertEqual(self.assert_as_under_python("script.py"), "3\n")
+
+    def test_a_thread_pool_stays_what_it_is_and_counts_as_a_pool(self):
+        self.script("from multiprocessing.pool import Pool, ThreadPool\n"
+                    "import multiprocessing, os, threading\n"
+                    "with ThreadPool(2) as pool:\n"
+                    "    print(pool.map(abs, [-1, 2]), pool.apply(os.getpid) == os.getpid())\n"
+                    "    print(isinstance(pool, Pool), issubclass(ThreadPool, Pool), len(pool._pool))\n"
+                    "with multiprocessing.pool.ThreadPool() as pool:\n"
+                    "    print(pool.apply(threading.current_thread) in pool._pool)\n")
+
+        self.assertEqual(self.assert_as_under_python("script.py", "-v"), "")
+
+    def test_subclasses_may_override_what_is_documented(self):
+        self.script("import multiprocessing.pool\n"
+                    "class Loud(multiprocessing.pool.Pool):\n"
+                    "    def __init__(self):\n"
+                    "        super().__init__(processes=2)\n"
+                    "    def apply_async(self, *args, **more):\n"
+                    "        print('starts')\n"
+                    "        return super().apply_async(*args, **more)\n"
+                    "if __name__ == '__main__':\n"
+                    "    with Loud() as pool:\n"
+                    "        print(pool.apply(abs, (-1,)), isinstance(pool, Loud))\n")
+
+        self.assertEqual(self.assert_as_under_python("script.py", "-v"),
+                         "pyhost: Loud(2) at script.py:4 runs on pyhost (fork, 2 workers)\n")
+
+    def test_processes_of_one_s_own_make_keep_the_standard_library_s_pool(self):
+        self.script("import multiprocessing, multiprocessing.pool\n"
+                    "class Process(multiprocessing.context.ForkProcess):\n"
+                    "    daemon = property(lambda self: False, lambda self, value: None)\n"
+                    "class Context(type(multiprocessing.get_context('fork'))):\n"
+                    "    Process = Process\n"
+                    "class Nested(multiprocessing.pool.Pool):\n"
+                    "    def __init__(self, *args):\n"
+                    "        super().__init__(*args, context=Context())\n"
+                    "def outer(n):\n"
+                    "    with multiprocessing.Pool(1) as pool:\n"
+                    "        return pool.map(abs, range(-n, 0))\n"
+                    "if __name__ == '__main__':\n"
+                    "    with Nested(2) as pool:\n"
+                    "        print(pool.map(outer, [2, 3]))\n")
+
+        err = self.assert_as_under_python("script.py", "-v")
+
+        self.assert_says(err, "pyhost: Nested(2) at script.py:8 is left alone: `Context` has a `Process` of its own\n")
+
+    def test_a_manager_s_pool_works(self):
+        self.script("import multiprocessing\n"
+                    "if __name__ == '__main__':\n"
+                    "    with multiprocessing.Manager() as manager:\n"
+                    "        pool = manager.Pool(2)\n"
+                    "        print(pool.map(abs, range(-5, 0)), pool.apply_async(abs, (-7,)).get())\n"
+                    "        pool.close()\n"
+                    "        pool.join()\n")
+
+        self.assert_as_under_python("script.py")
+
+
+class Joblib(Adopted):
+    def test_its_default_backend_runs_on_pyhost_and_those_asked_for_do_not(self):
+        self.script("import sys\n"
+                    "from joblib import Parallel, delayed\n"
+                    "def worker(x):\n"
+                    "    pyhost = sys.modules.get('pyhost')\n"
+                    "    return pyhost is not None and pyhost.current_worker() is not None\n"
+                    "if __name__ == '__main__':\n"
+                    "    for options in ({}, {'prefer': 'threads'}, {'backend': 'loky'}, {'n_jobs': 1}):\n"
+                    "        print(sum(Parallel(**{'n_jobs': 2, **options})(delayed(worker)(i) for i in range(4))))\n")
+
+        result = self.run_("script.py", "-v")
+
+        self.assertEqual((result.status, result.out), (0, "4\n0\n0\n0\n"), result)
+        self.assertEqual(result.err, "pyhost: joblib.Parallel(n_jobs=2) at script.py:8 runs on pyhost "
+                                     "(zygote, 2 workers)\n")
+
+
 class LeftAlone(Adopted):
     def test_a_script_that_makes_no_pool_imports_nothing_of_pyhost(self):
         self.script("import json, threading, subprocess, multiprocessing, asyncio, concurrent.futures, sys\n"

@@ -1,0 +1,108 @@
+"""`multiprocessing.Pool`, of every context, on pyhost."""
+
+import abc
+
+from pyhost import _adopt, _adopt_contexts, _settings
+
+# How multiprocessing names the workers of a pool, by start method.
+_NAMES = {"fork": "ForkPoolWorker", "spawn": "SpawnPoolWorker", "forkserver": "ForkServerPoolWorker"}
+
+_Stdlib = None  # its Pool
+
+
+def adopt(module):
+    """Replaces the class in multiprocessing.pool, from where the contexts take it."""
+    global _Stdlib
+    _Stdlib = module.Pool
+    module.Pool = _adopt.subclass(_OnPyhost, _Stdlib)
+    module.Pool.register(module.ThreadPool)
+
+
+class _OnPyhost(abc.ABC):
+    """In front of the standard library's class, which does what has to stay there.
+
+    An ABC for ThreadPool's sake, which derives from that class and counts as one of this.
+    """
+
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None):
+        cls = type(self)
+        if _OnPyhost not in cls.__mro__:  # a ThreadPool, which calls what is named Pool in its module
+            _Stdlib.__init__(self, processes, initializer, initargs, maxtasksperchild, context)
+            return
+        if context is None:
+            import multiprocessing
+            context = multiprocessing.get_context()
+        name = "multiprocessing.Pool" if cls.__module__ == _Stdlib.__module__ else cls.__qualname__
+        shown = f"{name}({'' if processes is None else processes})"
+        obstacle = _adopt_contexts.obstacle(cls, _OnPyhost, _Stdlib, context)
+        if obstacle is not None:
+            _adopt.left_alone(shown, obstacle)
+            super().__init__(processes, initializer, initargs, maxtasksperchild, context)
+            return
+        start = _adopt_contexts.start_of(context)
+        self._pyhost = _pool(processes, initializer, initargs, maxtasksperchild, context, start)
+        _adopt.made("multiprocessing", shown, start, processes or _settings.default_workers())
+
+    def _runs_on(self):
+        """The pool of pyhost; or, where there is an obstacle, what the standard library would do."""
+        return self.__dict__.get("_pyhost") or super()
+
+    def __getattr__(self, name):
+        if "_pyhost" not in self.__dict__ or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._pyhost, name)
+
+    def __repr__(self):
+        if "_pyhost" not in self.__dict__:
+            return super().__repr__()
+        cls = type(self)
+        return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={self._processes}>"
+
+    def __del__(self):
+        if "_pyhost" not in self.__dict__ and "_state" in self.__dict__:
+            super().__del__()
+
+    def apply(self, func, args=(), kwds={}):
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
+        return self._runs_on().apply_async(func, args, kwds, callback, error_callback)
+
+    def map(self, func, iterable, chunksize=None):
+        return self._runs_on().map(func, iterable, chunksize)
+
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        return self._runs_on().map_async(func, iterable, chunksize, callback, error_callback)
+
+    def starmap(self, func, iterable, chunksize=None):
+        return self._runs_on().starmap(func, iterable, chunksize)
+
+    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        return self._runs_on().starmap_async(func, iterable, chunksize, callback, error_callback)
+
+    def imap(self, func, iterable, chunksize=1):
+        return self._runs_on().imap(func, iterable, chunksize)
+
+    def imap_unordered(self, func, iterable, chunksize=1):
+        return self._runs_on().imap_unordered(func, iterable, chunksize)
+
+    def close(self):
+        self._runs_on().close()
+
+    def terminate(self):
+        self._runs_on().terminate()
+
+    def join(self):
+        self._runs_on().join()
+
+    def __enter__(self):
+        self._runs_on().__enter__()
+        return self
+
+
+def _pool(processes, initializer, initargs, maxtasksperchild, context, start):
+    from pyhost.pool import Pool
+    pool = Pool.__new__(Pool)
+    pool._more = _adopt_contexts.settings_of()
+    pool.__init__(processes, initializer, initargs, maxtasksperchild, context, start=start)
+    return pool
