@@ -37,3 +37,22 @@ install(FILES ${CMAKE_BINARY_DIR}/pyhostConfig.cmake ${CMAKE_BINARY_DIR}/pyhostC
   DESTINATION ${config_dir})
 configure_file(${CMAKE_CURRENT_LIST_DIR}/pyhost.pc.in ${CMAKE_BINARY_DIR}/pyhost.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/pyhost.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# `import pyhost` without `pyhost run`.
+set(served)
+foreach(tag IN LISTS PYHOST_CORE_TAGS)
+  list(APPEND served ${PYHOST_CORE_PYTHON_${tag}})
+endforeach()
+list(GET served 0 python)
+install(CODE "
+  get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
+  execute_process(COMMAND ${python} ${CMAKE_CURRENT_LIST_DIR}/install_package.py --prefix \"\${prefix}\"
+    \"--destdir=\$ENV{DESTDIR}\" --runtime ${runtime_dir} --version ${PROJECT_VERSION} ${served}
+    OUTPUT_VARIABLE written OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  string(REPLACE \"\\n\" \";\" written \"\${written}\")
+  foreach(file IN LISTS written)
+    message(STATUS \"Installing: \${file}\")
+    string(LENGTH \"\$ENV{DESTDIR}\" staged)
+    string(SUBSTRING \"\${file}\" \${staged} -1 file)
+    list(APPEND CMAKE_INSTALL_MANIFEST_FILES \"\${file}\")
+  endforeach()")

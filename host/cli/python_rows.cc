@@ -10,6 +10,7 @@
 #include <cli/session.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <process/probe.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -96,6 +97,40 @@ Row image_row(const process::Python& python) {
           "  image `" + std::string(process::image_name(image->image)) + "`: " + image->reason, ""};
 }
 
+// The wheel that `cmake --install` puts beside the folder `packages`; empty in a build tree.
+std::string wheel_beside(const std::string& packages) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(packages).parent_path(), ignored)) {
+    if (entry.path().extension() == ".whl") return entry.path();
+  }
+  return "";
+}
+
+// How a plain start of the interpreter gets to this pyhost.
+std::string how_to_import(const process::Python& python, const std::string& packages) {
+  const std::string by_path = "export PYTHONPATH=" + packages;
+  const std::string wheel = wheel_beside(packages);
+  const bool venv = python.executable != python.base_executable;
+  if (!venv || wheel.empty()) return by_path;
+  return python.executable + " -m pip install --no-index " + wheel + ", or " + by_path;
+}
+
+Row import_row(const process::Python& python, const std::string& packages) {
+  const auto found = process::ask_for_package(python.executable, base::Deadline::in(kPatience));
+  if (!found) return {"python", Row::State::missing, "  `import pyhost`", found.error().message};
+  if (found->empty()) {
+    return {"python", Row::State::note, "  `import pyhost` works only under `pyhost run`",
+            how_to_import(python, packages)};
+  }
+  std::error_code differs;
+  if (std::filesystem::equivalent(*found, packages + "/pyhost", differs)) {
+    return {"python", Row::State::ok, "  `import pyhost` from " + *found, ""};
+  }
+  return {"python", Row::State::note, "  `import pyhost` takes another pyhost: " + *found,
+          how_to_import(python, packages)};
+}
+
 }  // namespace
 
 std::vector<Row> python_rows(const process::Python& python) {
@@ -111,6 +146,7 @@ std::vector<Row> python_rows(const process::Python& python) {
   rows.push_back({"python", Row::State::ok, "  core " + files->core, ""});
   rows.push_back(image_row(python));
   rows.push_back(libpython_row(python));
+  rows.push_back(import_row(python, files->packages));
   return rows;
 }
 

@@ -54,6 +54,16 @@ out.write(getattr(os, 'fsencode', str)(text))
 out.flush()
 )";
 
+constexpr const char* kPackageQuestion = R"(
+import sys
+sys.path[:] = [p for p in sys.path if p]
+import os
+from importlib.machinery import PathFinder
+spec = PathFinder.find_spec('pyhost')
+found = list(spec.submodule_search_locations or []) if spec is not None else []
+sys.stdout.buffer.write(b'pyhost-package\0' + os.fsencode(found[0] if found else '') + b'\0')
+)";
+
 // Far above any answer; a program that prints without end is cut here and refused.
 constexpr std::size_t kMaxOutput = std::size_t{64} * 1024;
 
@@ -176,6 +186,16 @@ Result<Answer> ask_interpreter(const std::string& path, base::Deadline deadline)
   answer.loaded_libpython = fields[7];
   answer.libpython_places = split(fields[8], '\n');
   return answer;
+}
+
+Result<std::string> ask_for_package(const std::string& path, base::Deadline deadline) {
+  auto ended = run_to_end(path, {"-c", kPackageQuestion}, deadline);
+  if (!ended) return std::move(ended).error();
+  const std::vector<std::string> fields = split(ended->out, '\0');
+  if (!fields.empty() && fields[0] == "pyhost-package") return fields.size() > 1 ? fields[1] : "";
+  const std::string said = tail(ended->err);
+  return Error(Code::startup, "`" + path + "` did not say where it finds packages" +
+                                  (said.empty() ? "" : ": " + said));
 }
 
 }  // namespace pyhost::process

@@ -26,4 +26,9 @@ struct Answer {
 // did not answer by `deadline`, in which case it has been killed.
 Result<Answer> ask_interpreter(const std::string& path, base::Deadline deadline);
 
+// The folder `import pyhost` takes the package from when `path` runs by itself, in this environment
+// and elsewhere than in a folder that holds one; empty: it finds none. Nothing is imported. Errors
+// as above.
+Result<std::string> ask_for_package(const std::string& path, base::Deadline deadline);
+
 }  // namespace pyhost::process
