@@ -117,7 +117,9 @@ class PyhostBackend(AutoBatchingMixin, ParallelBackendBase):
 
     def terminate(self):
         """The end of a call, or of several. The workers are kept for the next one."""
-        self._workers = None
+        if self._workers is not None:
+            self._workers.end()
+            self._workers = None
         self.reset_batch_stats()
 
     def __reduce__(self):
@@ -151,13 +153,16 @@ class _Call:
         """The same workers for the next call."""
         return _Call(backend, self._engine, self._max_nbytes)
 
+    def end(self):
+        self._engine.end_call()
+
     def submit(self, func, callback):
+        used = None
         try:
-            data, buffers = _joblib_tasks.dumps(func)
-            future = self._engine.submit(_joblib_tasks.run_batch, (data, buffers, self._max_nbytes), {}, None, core.Submitter())
+            future, used = self._engine.start_batch(*_joblib_tasks.dumps(func), self._max_nbytes)
         except core.MarshalError as error:
             future = failed(error)
-        job = _Job(self, future, callback)
+        job = _Job(self, future, callback, used)
         with self._lock:
             self._jobs.add(job)
             failed_before = self._failure is not None
@@ -170,6 +175,8 @@ class _Call:
         """Notes that a job has ended, and how."""
         with self._lock:
             self._jobs.discard(job)
+        if job.used is not None:
+            self._engine.end_batch(job.used)
         if job.future.cancelled():
             return
         error = job.future.exception()
@@ -203,8 +210,9 @@ class _Call:
 class _Job:
     """A batch that was submitted, as joblib knows it."""
 
-    def __init__(self, call, future, callback):
+    def __init__(self, call, future, callback, used):
         self.future = future
+        self.used = used  # what the engine wants back; None: it was not started
         self._call = call
         self._callback = callback
         self._lock = threading.Lock()

@@ -5,7 +5,8 @@ import sys
 import threading
 from collections import OrderedDict
 
-from pyhost import _settings
+from pyhost import _joblib_tasks, _settings, errors
+from pyhost._core import core
 from pyhost._engine import Engine
 
 # Scripts that go back and forth between two numbers of jobs start no pool for it; idle workers cost memory.
@@ -72,15 +73,68 @@ def _environment(n_workers, inner_threads, cpus):
 
 
 class _JoblibEngine(Engine):
-    """An engine whose workers have further variables in their environment."""
+    """An engine for batches, with the large arrays they share, and further variables in its workers' environment."""
 
     def __init__(self, settings, variables):
         super().__init__(settings)
         self._variables = variables
+        self._publisher = None
+        self._batches_lock = threading.Lock()
+        self._batches = 0  # under way
 
     @property
     def closed(self):
         return self._closed
+
+    def start_batch(self, data, buffers, max_nbytes):
+        """Submits what `_joblib_tasks.dumps` made; (future, what `end_batch` takes when that is done)."""
+        used, stale = (), ()
+        with self._batches_lock:
+            self._batches += 1
+        try:
+            if any(_joblib_tasks.is_large(buffer, max_nbytes) for buffer in buffers):
+                buffers, used = self._find_publisher().share(
+                    buffers, lambda buffer: _joblib_tasks.is_large(buffer, max_nbytes))
+            if self._publisher is not None:
+                stale = self._publisher.stale()
+            arguments = (data, buffers, max_nbytes, stale)
+            return self.submit(_joblib_tasks.run_batch, arguments, {}, None, core.Submitter()), used
+        except BaseException:
+            self.end_batch(used)
+            raise
+
+    def end_batch(self, used):
+        with self._batches_lock:
+            self._batches -= 1
+        if used:
+            self._publisher.done(used)
+
+    def end_call(self):
+        """Lets idle workers give back the memory of arrays that were freed; with work left, a later call does it."""
+        if self._publisher is None:
+            return
+        with self._batches_lock:
+            stale = self._publisher.stale()
+            if self._batches or not stale or self._closed:
+                return
+            try:
+                self.broadcast(_joblib_tasks.forget_arrays, (stale,), {})
+            except errors.HostFailure:  # a worker has died, and with it what it had mapped; the others are asked again
+                return
+            self._publisher.forgotten(stale)
+
+    def close(self, wait=True, cancel=False, kill=False):
+        super().close(wait, cancel, kill)
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.close()
+
+    def _find_publisher(self):
+        from pyhost import _joblib_arrays
+        with self._batches_lock:
+            if self._publisher is None:
+                self._publisher = _joblib_arrays.Publisher()
+            return self._publisher
 
     def _make_engine(self, function):
         # The zygote copies the environment of this process as it starts.

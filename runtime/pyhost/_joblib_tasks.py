@@ -49,12 +49,15 @@ def dumps(batch):
         raise _not_sent(batch, error) from error
 
 
-def run_batch(data, buffers, max_nbytes):
+def run_batch(data, buffers, max_nbytes, stale):
     """Runs a batch in a worker. Returns how many seconds it took, and its result.
 
     max_nbytes: of arrays that the task gets as its own; None: all of them
+    stale: for `forget_arrays`
     """
-    arrays = [buffer if _is_shared(buffer, max_nbytes) else bytearray(buffer) for buffer in buffers]
+    if stale:
+        forget_arrays(stale)
+    arrays = [_array(buffer, max_nbytes) for buffer in buffers]
     del buffers
     batch = pickle.loads(data, buffers=arrays)
     del arrays
@@ -63,9 +66,23 @@ def run_batch(data, buffers, max_nbytes):
     return time.perf_counter() - begin, result
 
 
-def _is_shared(buffer, max_nbytes):
+def _array(buffer, max_nbytes):
+    if isinstance(buffer, tuple):
+        from pyhost import _joblib_arrays
+        return _joblib_arrays.opened(buffer)
     if isinstance(buffer, bytearray):
-        return True  # small: it is the task's own already
+        return buffer  # small: it is the task's own already
+    return buffer if is_large(buffer, max_nbytes) else bytearray(buffer)
+
+
+def forget_arrays(inodes):
+    """Lets a worker give back shared memory that the driver has closed."""
+    arrays = sys.modules.get("pyhost._joblib_arrays")
+    if arrays is not None:
+        arrays.forget(inodes)
+
+
+def is_large(buffer, max_nbytes):
     return max_nbytes is not None and memoryview(buffer).nbytes > max_nbytes
 
 
