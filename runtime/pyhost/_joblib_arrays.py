@@ -129,18 +129,17 @@ class Publisher:
         used.append((key, copy))
         return copy.shared
 
-    def done(self, used):
+    def done(self, used=()):
         """Frees what is not worth keeping, once no batch needs it."""
         with self._lock:
             for key, copy in used:
                 copy.users -= 1
-                if not copy.is_current or copy.owner() is None:
+                if not copy.is_current:
                     self._drop_unused(key, copy)
-            kept = sum(copy.shared.nbytes for copy in self._copies.values() if not copy.users)
-            for key, copy in list(self._copies.items()):
-                if kept <= _KEPT_BYTES:
-                    break
-                if not copy.users:
+            idle = [(key, copy) for key, copy in self._copies.items() if copy.users == 0]
+            kept = sum(copy.shared.nbytes for _, copy in idle)
+            for key, copy in idle:
+                if kept > _KEPT_BYTES or copy.owner() is None:
                     kept -= copy.shared.nbytes
                     self._drop_unused(key, copy)
 

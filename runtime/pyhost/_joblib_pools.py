@@ -113,6 +113,7 @@ class _JoblibEngine(Engine):
         """Lets idle workers give back the memory of arrays that were freed; with work left, a later call does it."""
         if self._publisher is None:
             return
+        self._publisher.done()
         with self._batches_lock:
             stale = self._publisher.stale()
             if self._batches or not stale or self._closed:

@@ -1,5 +1,7 @@
 """joblib's `Parallel` on pyhost's workers: what it computes, what it costs, how it fails."""
 
+import contextlib
+import gc
 import math
 import multiprocessing
 import os
@@ -51,6 +53,34 @@ def environment(name):
 
 def nested(backend, n_jobs):
     return joblib.cpu_count(), Parallel(n_jobs, backend=backend)(delayed(os.getpid)() for _ in range(4)), os.getpid()
+
+
+def mapped_copies():
+    """How many large arrays this process has mapped."""
+    return sum("pyhost-joblib" in line for line in open("/proc/self/maps"))
+
+
+def open_copies():
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += "pyhost-joblib" in os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+_kept = []
+
+
+def keep(array):
+    _kept.append(array)
+
+
+def kept():
+    return float(_kept[0].max()) if _kept else None
+
+
+def sum_and_maps(array):
+    return float(array.sum()), mapped_copies()
 
 
 def end(how):
@@ -172,6 +202,43 @@ class Arrays(JoblibCase):
 
         for value, result in enumerate(found):
             self.assertIn(result, (value, value + 1))  # joblib takes two tasks before it submits the first
+
+    def test_one_that_many_tasks_take_is_copied_once_and_kept_for_the_next_call(self):
+        gc.collect()
+        Parallel()(delayed(abs)(i) for i in range(3))  # gives back what earlier tests left
+        array = numpy.ones(LARGE)
+        for _ in range(2):
+            self.assertEqual(Parallel(batch_size=1)(delayed(sum_and_maps)(array) for _ in range(12)),
+                             [(LARGE, 1)] * 12)
+            self.assertEqual(open_copies(), 1)
+
+    def test_memory_of_arrays_that_are_gone_is_given_back(self):
+        found = Parallel(batch_size=1)(delayed(sum_and_maps)(numpy.full(LARGE, i)) for i in range(40))
+
+        self.assertEqual([total for total, _ in found], [i * LARGE for i in range(40)])
+        self.assertLess(max(maps for _, maps in found), 9)
+        self.assertEqual(open_copies(), 0)
+        self.assertEqual(Parallel(batch_size=1)(delayed(mapped_copies)() for _ in range(8)), [0] * 8)
+
+    def test_what_a_task_keeps_of_an_array_stays_as_it_was(self):
+        array = numpy.zeros(LARGE)
+        Parallel(batch_size=1)(delayed(keep)(array) for _ in range(6))
+        for value in range(1, 4):
+            array[:] = value
+            Parallel(batch_size=1)(delayed(numpy.max)(array) for _ in range(6))
+
+        self.assertLessEqual(set(Parallel(batch_size=1)(delayed(kept)() for _ in range(6))), {0.0, None})
+
+    def test_one_that_cannot_be_written_to_is_never_stale_either(self):
+        array = numpy.zeros(LARGE)
+        sums = []
+        for value in range(3):
+            array.flags.writeable = True
+            array = array + value
+            array.flags.writeable = False
+            sums += Parallel()(delayed(numpy.max)(array) for _ in range(3))
+
+        self.assertEqual(sums, [0, 0, 0, 1, 1, 1, 3, 3, 3])
 
     def test_all_orders_kinds_and_views_arrive_equal(self):
         base = numpy.arange(LARGE * 2.0).reshape(2, 4, -1)
