@@ -5,6 +5,8 @@
 // name, and has Python code do the rest for the few names that matter: a script that makes no pools
 // pays some tens of nanoseconds per import, and no import of ours.
 #include <Python.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <string>
 
@@ -28,11 +30,29 @@ bool concerned(PyObject* name) {
   return false;
 }
 
+// Holds a Ctrl-C back for a scope, at whose end somebody is there who reports it.
+class InterruptPause {
+ public:
+  InterruptPause() {
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before_);
+  }
+  InterruptPause(const InterruptPause&) = delete;
+  InterruptPause& operator=(const InterruptPause&) = delete;
+  ~InterruptPause() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
 // find_spec(name, path=None, target=None). When `pyhost` is somebody else's module, everything
 // stays as it is.
 PyObject* find_spec(PyObject* /*self*/, PyObject* const* arguments, Py_ssize_t count) {
   if (count < 1) return PyErr_Format(PyExc_TypeError, "find_spec needs the name of a module");
   if (!concerned(arguments[0])) Py_RETURN_NONE;
+  const InterruptPause pause;
   const PyRef adopt = PyRef::steal(PyImport_ImportModule("pyhost._adopt"));
   if (!adopt) {
     if (!PyErr_ExceptionMatches(PyExc_ImportError)) return nullptr;

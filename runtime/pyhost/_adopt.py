@@ -5,9 +5,12 @@ executed as ever; then its part replaces the class in it.
 """
 
 import sys
-from typing import Dict
 
-from pyhost import _interrupts, _settings
+from pyhost import _interrupts
+from pyhost._core import core
+
+# Not from _settings: a script that imports such a module need not make a pool, and then imports little here.
+_told = core.json_loads(core.run_options() or "{}")
 
 # Module -> what `--adopt` calls it, and the module here whose `adopt` re-routes it.
 _MODULES = {
@@ -19,7 +22,7 @@ _MODULES = {
 _pools: dict = {}  # what is re-routed -> how many of its pools were made
 
 
-def adopted() -> Dict[str, int]:
+def adopted() -> "dict[str, int]":
     """What runs on pyhost in this process though it was written for other pools: `"futures"`
     (ProcessPoolExecutor), `"multiprocessing"` (Pool), `"joblib"`, each with how many pools of it were made so far.
 
@@ -35,6 +38,7 @@ def find_spec(name, path):
     """The spec that the other finders have for the module, with a loader that re-routes it; None without."""
     if not _is_wanted(name):
         return None
+    _interrupts.end_in_one_line()
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
         if find is None or getattr(finder, "__name__", "") == "pyhost.adopt":
@@ -63,7 +67,7 @@ class _Loader:
 
 
 def _is_wanted(name):
-    names = _settings.adopted()
+    names = _told.get("adopt")
     return name in _MODULES and (names is None or _MODULES[name][0] in names)
 
 
@@ -73,7 +77,6 @@ def adopt(module):
         return
     what, part = _MODULES[module.__name__]
     _pools.setdefault(what, 0)
-    _interrupts.end_in_one_line()
     __import__(f"pyhost.{part}", fromlist=["adopt"]).adopt(module)
 
 
@@ -89,13 +92,13 @@ def subclass(adopted, stdlib):
 def made(what, shown, start, workers):
     """Counts a pool that was made, and with `--verbose` says so."""
     _pools[what] = _pools.get(what, 0) + 1
-    if _settings.verbose():
+    if _told.get("verbose"):
         count = "1 worker" if workers == 1 else f"{workers} workers"
         _say(f"{shown} at {_where()} runs on pyhost ({start}, {count})")
 
 
 def left_alone(shown, reason):
-    if _settings.verbose():
+    if _told.get("verbose"):
         _say(f"{shown} at {_where()} is left alone: {reason}")
 
 

@@ -1,6 +1,6 @@
 """`concurrent.futures.ProcessPoolExecutor` on pyhost."""
 
-from pyhost import _adopt, _adopt_contexts
+from pyhost import _adopt
 
 _Stdlib = None  # its ProcessPoolExecutor
 
@@ -18,6 +18,7 @@ class _OnPyhost:
     def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *,
                  max_tasks_per_child=None):
         import multiprocessing
+        from pyhost import _adopt_contexts
         context = mp_context
         if context is None:
             context = multiprocessing.get_context("spawn" if max_tasks_per_child is not None else None)
@@ -70,6 +71,7 @@ class _OnPyhost:
 
 
 def _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child):
+    from pyhost import _adopt_contexts
     from pyhost.executor import Executor
     executor = Executor.__new__(Executor)
     executor._more = _adopt_contexts.settings_of()

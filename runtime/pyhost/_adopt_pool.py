@@ -2,7 +2,7 @@
 
 import abc
 
-from pyhost import _adopt, _adopt_contexts, _settings
+from pyhost import _adopt
 
 # How multiprocessing names the workers of a pool, by start method.
 _NAMES = {"fork": "ForkPoolWorker", "spawn": "SpawnPoolWorker", "forkserver": "ForkServerPoolWorker"}
@@ -29,6 +29,7 @@ class _OnPyhost(abc.ABC):
         if _OnPyhost not in cls.__mro__:  # a ThreadPool, which calls what is named Pool in its module
             _Stdlib.__init__(self, processes, initializer, initargs, maxtasksperchild, context)
             return
+        from pyhost import _adopt_contexts
         if context is None:
             import multiprocessing
             context = multiprocessing.get_context()
@@ -41,7 +42,7 @@ class _OnPyhost(abc.ABC):
             return
         start = _adopt_contexts.start_of(context)
         self._pyhost = _pool(processes, initializer, initargs, maxtasksperchild, context, start)
-        _adopt.made("multiprocessing", shown, start, processes or _settings.default_workers())
+        _adopt.made("multiprocessing", shown, start, self._processes)
 
     def _runs_on(self):
         """The pool of pyhost; or, where there is an obstacle, what the standard library would do."""
@@ -101,6 +102,7 @@ class _OnPyhost(abc.ABC):
 
 
 def _pool(processes, initializer, initargs, maxtasksperchild, context, start):
+    from pyhost import _adopt_contexts
     from pyhost.pool import Pool
     pool = Pool.__new__(Pool)
     pool._more = _adopt_contexts.settings_of()

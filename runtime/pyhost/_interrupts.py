@@ -26,19 +26,31 @@ def _report(kind, error, trace):
         print(f"KeyboardInterrupt{_where(trace)}", file=sys.stderr)
 
 
+def say_at_exit():
+    """For a Ctrl-C after the last line of the script, which python does not report either by its exit status."""
+    if _before is not None and sys.stderr is not None:
+        print("KeyboardInterrupt while the script's pools finished; what was left is cancelled", file=sys.stderr)
+
+
 def _where(trace):
     """The innermost line of the script, as far as it can be told from the libraries."""
-    own, place = os.path.dirname(os.path.abspath(__file__)), None
-    libraries = (own, os.path.dirname(os.path.abspath(os.__file__)), "<frozen ")
+    place = None
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if place is None or not code.co_filename.startswith(libraries):
-            place = code, trace.tb_lineno
+        if place is None or not _is_library(trace.tb_frame):
+            place = trace.tb_frame.f_code, trace.tb_lineno
         trace = trace.tb_next
     if place is None:
         return ""
     code, line = place
     return f" at {shown_path(code.co_filename)}:{line}" + ("" if code.co_name == "<module>" else f" in {code.co_name}")
+
+
+def _is_library(frame):
+    path = frame.f_code.co_filename
+    if path.startswith("<"):  # made by `exec`, unless it is the script's
+        return frame.f_globals.get("__name__") != "__main__"
+    folders = (os.path.dirname(os.path.abspath(__file__)), os.path.dirname(os.path.abspath(os.__file__)))
+    return path.startswith(folders) or "/site-packages/" in path or "/dist-packages/" in path
 
 
 def shown_path(path):

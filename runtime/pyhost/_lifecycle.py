@@ -91,6 +91,7 @@ def _close_all():
         for engine in draining:
             engine.kill() if interrupted else engine.wait_drained()
     except KeyboardInterrupt:
+        _interrupts.say_at_exit()
         for pool in pools:
             pool.close(kill=True)
         for engine in draining:

@@ -76,26 +76,9 @@ _CHECKS = {
 }
 
 
-def default_workers():
-    """The most workers of a pool that does not say how many."""
-    if core.current_worker() >= 0:
-        return 1
-    return int(_options.get("workers") or 0) or core.usable_cpus()
-
-
 def start_told():
     """The start method `pyhost run` was told, or None."""
     return _options.get("start")
-
-
-def adopted():
-    """Whose pools `pyhost run` was told to re-route, or None: everybody's."""
-    return _options.get("adopt")
-
-
-def verbose():
-    """Whether `pyhost run` is to say which pools it re-routes."""
-    return bool(_options.get("verbose"))
 
 
 # Which start method gives what a multiprocessing context promises.

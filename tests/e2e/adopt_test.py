@@ -1,9 +1,11 @@
 """`pyhost run` re-routes the process pools of unchanged scripts; all else stays as under python3."""
 
+import os
 import re
+import signal
 
 import harness
-from harness import PYTHON
+from harness import PYHOST, PYTHON
 
 IMAGES = ("executable", "libpython")
 
@@ -273,6 +275,95 @@ class Joblib(Adopted):
         self.assertEqual((result.status, result.out), (0, "4\n0\n0\n0\n"), result)
         self.assertEqual(result.err, "pyhost: joblib.Parallel(n_jobs=2) at script.py:8 runs on pyhost "
                                      "(zygote, 2 workers)\n")
+
+
+WAITING = '''
+import multiprocessing, sys, time
+from concurrent.futures import ProcessPoolExecutor
+
+def work(x):
+    if x == 1:
+        print("up", flush=True)
+    time.sleep(60)
+
+def futures():
+    with ProcessPoolExecutor(2) as executor:
+        list(executor.map(work, range(4)))
+
+def leaving():
+    with ProcessPoolExecutor(2) as executor:
+        executor.submit(work, 1)
+
+def ending():
+    global executor
+    executor = ProcessPoolExecutor(2)
+    executor.submit(work, 1)
+
+def pool():
+    with multiprocessing.Pool(2) as pool:
+        pool.map(work, range(4))
+
+def joining():
+    pool = multiprocessing.Pool(2)
+    pool.map_async(work, range(4))
+    pool.close()
+    pool.join()
+
+def parallel():
+    from joblib import Parallel, delayed
+    Parallel(n_jobs=2)(delayed(work)(x) for x in range(4))
+
+def starting():
+    print("up", flush=True)
+    for _ in range(1000):
+        multiprocessing.Pool(2).terminate()
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
+'''
+
+
+class Interrupted(Adopted):
+    """By Ctrl-C, which the terminal sends to workers, too."""
+
+    def interrupted(self, *words):
+        process = self.start(PYHOST, "run", "--python", PYTHON, *words, preexec=os.setsid)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        os.killpg(process.pid, signal.SIGINT)
+        return self.finish(process, timeout=30)
+
+    def test_it_ends_in_one_line_with_python_s_status_wherever_the_script_waits(self):
+        self.script(WAITING)
+        for image in IMAGES:
+            for way in ("futures", "leaving", "pool", "joining", "parallel", "starting"):
+                with self.subTest(way, image=image):
+                    result = self.interrupted("--image", image, "script.py", "--", way)
+
+                    self.assertRegex(result.err, rf"\AKeyboardInterrupt at script\.py:\d+ in {way}\n\Z")
+                    self.assertEqual(result.status, -signal.SIGINT)
+
+    def test_what_the_script_left_to_finish_is_cancelled(self):
+        self.script(WAITING)
+
+        result = self.interrupted("script.py", "--", "ending")
+
+        self.assertRegex(result.err, r"\AKeyboardInterrupt while .*\n\Z")
+        self.assert_status(result, 0)  # python's: its last line was reached
+
+    def test_another_exception_and_a_hook_of_the_script_s_are_as_under_python(self):
+        self.script("import sys\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "ProcessPoolExecutor(1).shutdown()\n"
+                    "if len(sys.argv) == 1:\n"
+                    "    raise ValueError('x')\n"
+                    "sys.excepthook = lambda kind, *rest: print('hook', kind.__name__)\n"
+                    "raise KeyboardInterrupt\n")
+
+        for arguments in ([], ["hook"]):
+            expected = self.run_program(PYTHON, "script.py", *arguments)
+            result = self.run_("script.py", "--", *arguments)
+
+            self.assertEqual((result.status, result.out, result.err), (expected.status, expected.out, expected.err))
 
 
 class LeftAlone(Adopted):
