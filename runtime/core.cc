@@ -6,6 +6,7 @@
 #include <python/errors.h>
 #include <python/methods.h>
 #include <python/ref.h>
+#include <worker/inheritance.h>
 #include <worker/interrupt.h>
 #include <worker/worker.h>
 
@@ -33,8 +34,9 @@ bool add(PyObject* module, const char* name, PyObject* borrowed) {
 }
 
 bool fill(PyObject* module) {
-  for (PyMethodDef* table : {pyhost::python::methods(), pyhost::worker::methods(),
-                             pyhost::driver::methods(), pyhost::image::methods()}) {
+  for (PyMethodDef* table :
+       {pyhost::python::methods(), pyhost::worker::methods(), pyhost::worker::inheritance_methods(),
+        pyhost::driver::methods(), pyhost::image::methods()}) {
     if (PyModule_AddFunctions(module, table) < 0) return false;
   }
   if (!add(module, "MarshalError", pyhost::python::marshal_error()) ||

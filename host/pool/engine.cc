@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include <base/system.h>
+#include <pool/identities.h>
 #include <pool/state.h>
 
 namespace pyhost::pool {
@@ -66,6 +67,9 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
     s.options.threads = std::max(1, base::usable_cpus() / s.worker_count);
   }
   s.options.load.threads = s.options.threads;
+  if (s.options.first_identity == 0) {
+    s.options.first_identity = reserve_identities(static_cast<std::uint32_t>(s.worker_count));
+  }
   if (s.options.concurrency > 1 && !s.options.load.packages.empty()) {
     // Each worker needs asyncio then: importing it once is a tenth of a second less for each.
     s.options.load.preload.emplace_back("pyhost._coroutines");

@@ -17,6 +17,7 @@
 #include <pyhost/stacks.h>
 
 #include <base/clock.h>
+#include <base/fork_guard.h>
 #include <base/futex.h>
 #include <pool/exit_log.h>
 #include <process/launch.h>
@@ -123,6 +124,11 @@ struct Options {
   std::uint64_t max_worker_memory = 0;
   base::Duration idle_time = std::chrono::seconds(60);
   std::uint64_t own_arrays = 0;  // as in process::WorkerSettings
+  // The `identity` of the first worker; the first ones have numbers in a row, as many as there are
+  // workers, from `reserve_identities`. 0: taken from there.
+  std::uint32_t first_identity = 0;
+  // Descriptors that every worker inherits, in this order. Given back when the pool has ended.
+  std::vector<base::HostFd> inherited;
   // Posted to every worker before its calls, as item 0 of a batch of one. A worker in which it
   // fails is of no use: that is a failure to start.
   std::optional<Initializer> initializer;

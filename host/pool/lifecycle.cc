@@ -13,6 +13,7 @@
 #include <base/memory.h>
 #include <base/oom.h>
 #include <base/system.h>
+#include <pool/identities.h>
 #include <pool/state.h>
 
 namespace pyhost::pool {
@@ -37,6 +38,11 @@ void Engine::State::watch_fd(int fd, Tag tag, std::size_t index) {
   event.events = EPOLLIN;
   event.data.u64 = (static_cast<std::uint64_t>(tag) << 32) | index;
   epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event);
+}
+
+std::uint32_t Engine::State::next_identity() {
+  if (identities >= static_cast<std::uint32_t>(worker_count)) return reserve_identities(1);
+  return options.first_identity + identities++;
 }
 
 Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
@@ -64,7 +70,8 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   const process::WorkerSettings settings{.memory_bytes = options.memory,
                                          .concurrency = options.concurrency,
                                          .threads = static_cast<std::uint32_t>(options.threads),
-                                         .own_arrays = options.own_arrays};
+                                         .own_arrays = options.own_arrays,
+                                         .identity = next_identity()};
   const auto kind = per_worker ? process::ControlKind::become : process::ControlKind::fork;
   auto sent = process::send_control(
       zygote.control.get(), {.kind = kind, .worker = worker.number},

@@ -112,10 +112,11 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   std::optional<std::uint32_t> initializer;  // its function number
   std::minstd_rand random;                   // jitter of recycling
   base::Moment last_ready{};
-  int start_failures = 0;  // workers in a row that did not come to be ready
-  int zygote_deaths = 0;   // in a row, without an item settled in between
-  int pollers = 0;         // threads that drain by themselves: no doorbell needed
-  base::Moment armed{};    // when the timer fires; max: not armed
+  std::uint32_t identities = 0;  // how many of its numbers in a row are taken
+  int start_failures = 0;        // workers in a row that did not come to be ready
+  int zygote_deaths = 0;         // in a row, without an item settled in between
+  int pollers = 0;               // threads that drain by themselves: no doorbell needed
+  base::Moment armed{};          // when the timer fires; max: not armed
   Stats totals;
   std::vector<std::function<void()>> continuations;
 
@@ -284,6 +285,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void fail_pinned(const Error& error);
 
   // --- lifecycle.cc
+  std::uint32_t next_identity();
   Result<void> spawn(Worker& worker, Zygote& zygote);
   bool start_failed();
   void on_spawn_failure(Worker& worker, Error error);
@@ -310,6 +312,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // call this very pool. Supervisor thread only.
   void start_zygotes(Lock& lock);
   Result<void> adopt(std::size_t index, process::Started started);
+  Result<void> hand_down(const Zygote& zygote);
   void on_control(std::size_t index);
   void on_message(std::size_t index, process::ControlMessage message);
   void on_zygote_ready(std::size_t index, const std::string& info);

@@ -51,6 +51,7 @@ void Engine::State::supervise() {
     start_zygotes(lock);
     if (finished && deferred.empty() && !running_deferred) {
       supervisor_ended = true;
+      options.inherited.clear();
       return;
     }
     lock.unlock();

@@ -46,8 +46,22 @@ Result<void> Engine::State::adopt(std::size_t index, process::Started started) {
   watch_fd(zygote.control.get(), Tag::control, index);
   watch_fd(zygote.watcher.get(), Tag::watcher, index);
   arm(zygote.started_at + options.startup_limit);
+  if (auto handed = hand_down(zygote); !handed.ok()) return handed;
   return process::send_control(zygote.control.get(), {.kind = process::ControlKind::load},
                                process::to_json(options.load));
+}
+
+Result<void> Engine::State::hand_down(const Zygote& zygote) {
+  std::vector<int> fds;
+  for (const base::HostFd& fd : options.inherited) fds.push_back(fd.get());
+  for (std::size_t sent = 0; sent < fds.size(); sent += process::kMostInherited) {
+    const auto some = std::span(fds).subspan(sent);
+    auto done =
+        process::send_control(zygote.control.get(), {.kind = process::ControlKind::inherit}, {},
+                              some.first(std::min(some.size(), process::kMostInherited)));
+    if (!done.ok()) return done;
+  }
+  return {};
 }
 
 void Engine::State::on_control(std::size_t index) {

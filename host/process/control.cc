@@ -22,7 +22,11 @@ static_assert(std::is_trivially_copyable_v<ControlHeader> && sizeof(ControlHeade
 constexpr auto kSendLimit = std::chrono::seconds(2);
 
 // Room for one descriptor more than any message carries, so that an excess is seen.
-constexpr std::size_t kMaxFds = kForkFds + 1;
+constexpr std::size_t kMaxFds = kMostInherited + 1;
+
+constexpr std::size_t most_fds(ControlKind kind) {
+  return kind == ControlKind::inherit ? kMostInherited : std::size_t{kForkFds};
+}
 
 bool is_kind(ControlKind kind) {
   switch (kind) {
@@ -30,6 +34,7 @@ bool is_kind(ControlKind kind) {
     case ControlKind::fork:
     case ControlKind::become:
     case ControlKind::stop:
+    case ControlKind::inherit:
     case ControlKind::ready:
     case ControlKind::failed:
     case ControlKind::forked:
@@ -73,10 +78,6 @@ std::vector<base::UniqueFd> take_fds(msghdr& message) {
 
 // Checks a packet of `size` bytes in `packet` and makes it a message.
 Result<Received> parse(std::string packet, std::vector<base::UniqueFd> fds, int flags) {
-  if ((flags & MSG_CTRUNC) != 0 || fds.size() > kForkFds) {
-    return protocol_error("descriptors were lost: more than " + std::to_string(kForkFds) +
-                          " were sent, or this process has too many open files");
-  }
   ControlMessage message;
   if (packet.size() < sizeof message.header) {
     return protocol_error("a packet of " + std::to_string(packet.size()) +
@@ -84,6 +85,11 @@ Result<Received> parse(std::string packet, std::vector<base::UniqueFd> fds, int 
                           std::to_string(sizeof message.header));
   }
   std::memcpy(&message.header, packet.data(), sizeof message.header);
+  const std::size_t most = most_fds(message.header.kind);
+  if ((flags & MSG_CTRUNC) != 0 || fds.size() > most) {
+    return protocol_error("descriptors were lost: more than " + std::to_string(most) +
+                          " were sent, or this process has too many open files");
+  }
   const std::size_t body = packet.size() - sizeof message.header;
   if (message.header.body_bytes != body || (flags & MSG_TRUNC) != 0) {
     return protocol_error("a body of " + std::to_string(message.header.body_bytes) +
@@ -146,7 +152,8 @@ Result<void> send_control(int socket, ControlHeader header, std::string_view bod
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
-  if (fds.size() > kForkFds) return protocol_error("too many descriptors for one message");
+  if (fds.size() > most_fds(header.kind))
+    return protocol_error("too many descriptors for one message");
   if (!fds.empty()) {
     message.msg_control = ancillary.data();
     message.msg_controllen = CMSG_SPACE(fds.size_bytes());

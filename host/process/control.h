@@ -1,6 +1,8 @@
 // control.h: what host and zygote say to each other, over one SOCK_SEQPACKET socket.
 //
-//   host -> zygote    load {LoadPlan as JSON}   once, first
+//   host -> zygote    inherit {} + fds          descriptors for its workers, counted over all such
+//                                             messages, which come before load
+//                     load {LoadPlan as JSON}   once
 //                     fork {worker, WorkerSettings} + fds    make a worker (kForkFds descriptors)
 //                     become {worker, WorkerSettings} + fds  turn into it instead of forking it
 //                     stop                      end, once no worker is left to report
@@ -33,6 +35,7 @@ enum class ControlKind : std::uint32_t {
   fork,
   become,
   stop,
+  inherit,
   ready = 16,
   failed,
   forked,
@@ -64,6 +67,9 @@ enum ForkFd {
   kForensicsFd,
   kForkFds
 };
+
+// Descriptors of one `inherit`. The kernel takes 253 with one packet.
+inline constexpr std::size_t kMostInherited = 250;
 
 // The body of fork and become, as it lies in memory.
 struct WorkerSettings {

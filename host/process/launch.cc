@@ -45,7 +45,8 @@ bool wait_for_watcher(Started& started, base::Deadline deadline) {
 
 }  // namespace
 
-Result<Started> launch(const Python& python, const ImageChoice& image, const RuntimeFiles& files) {
+Result<Started> launch(const Python& python, const ImageChoice& image, const RuntimeFiles& files,
+                       const std::vector<std::string>& flags) {
   auto sockets = base::socket_pair();
   if (!sockets) return std::move(sockets).error();
   Spawn spawn;
@@ -56,9 +57,11 @@ Result<Started> launch(const Python& python, const ImageChoice& image, const Run
   if (auto given = spawn.give(sockets->theirs.get(), kControlFd); !given) {
     return std::move(given).error();
   }
-  auto pid =
-      spawn.run(files.launcher, {"zygote", std::string(image_name(image.image)), python.executable,
-                                 python.libpython.empty() ? "-" : python.libpython, files.core});
+  std::vector<std::string> arguments = {
+      "zygote", std::string(image_name(image.image)), python.executable,
+      python.libpython.empty() ? "-" : python.libpython, files.core};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
+  auto pid = spawn.run(files.launcher, arguments);
   if (!pid) return std::move(pid).error();
   Started started;
   started.watcher_pid = *pid;

@@ -29,7 +29,9 @@ using StartZygote = std::function<Result<Started>()>;
 // Spawns the launcher, which becomes the watcher, and below it the interpreter image. The child
 // inherits no descriptor but its end of the control socket and 0, 1, 2; its process group is its
 // own, so that a terminal's Ctrl-C reaches the host alone.
-Result<Started> launch(const Python& python, const ImageChoice& image, const RuntimeFiles& files);
+// `flags`: of the interpreter's command line.
+Result<Started> launch(const Python& python, const ImageChoice& image, const RuntimeFiles& files,
+                       const std::vector<std::string>& flags = {});
 
 // The watcher's whole life, C++ only: adopts every orphan below it (PR_SET_CHILD_SUBREAPER), waits
 // for `zygote`, reports its end on `control`, then kills and reaps whatever is left. Does the same

@@ -16,6 +16,8 @@ std::string to_json(const LoadPlan& plan) {
   put("preload", plan.preload);
   put("sys_path", plan.sys_path);
   put("argv", plan.argv);
+  put("folder", plan.folder);
+  put("inheritance", plan.inheritance);
   if (plan.threads > 0) json["threads"] = plan.threads;
   put("packages", plan.packages);
   put("core", plan.core);

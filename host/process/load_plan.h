@@ -13,9 +13,11 @@ struct LoadPlan {
   std::vector<std::string> preload;    // modules imported before it
   std::vector<std::string> sys_path;   // replaces sys.path when not empty (Python drivers)
   std::vector<std::string> argv;       // sys.argv; the script's path when empty
-  int threads = 0;       // of BLAS and OpenMP, unless the environment says; 0: leave alone
-  std::string packages;  // RuntimeFiles::packages
-  std::string core;      // RuntimeFiles::core
+  std::string folder;                  // to work in; the host's when empty
+  std::string inheritance;  // what pyhost._inheritance tells workers; empty without Python
+  int threads = 0;          // of BLAS and OpenMP, unless the environment says; 0: leave alone
+  std::string packages;     // RuntimeFiles::packages
+  std::string core;         // RuntimeFiles::core
 };
 
 // The plan as JSON text, keys named as the members; empty ones left out.

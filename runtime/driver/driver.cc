@@ -10,6 +10,7 @@
 #include <driver/map_iterator.h>
 #include <driver/submitter.h>
 #include <driver/task.h>
+#include <pool/identities.h>
 #include <python/ref.h>
 
 namespace pyhost::driver {
@@ -21,6 +22,12 @@ PyObject* count_foreign_threads(PyObject*, PyObject*) {
 
 PyObject* usable_cpus(PyObject*, PyObject*) {
   return PyLong_FromLong(base::usable_cpus());
+}
+
+PyObject* reserve_identities(PyObject*, PyObject* args) {
+  unsigned at_least = 0, count = 0;
+  if (!PyArg_ParseTuple(args, "II:reserve_identities", &at_least, &count)) return nullptr;
+  return PyLong_FromUnsignedLong(pool::reserve_identities(count, at_least));
 }
 
 PyObject* next_settled(PyObject*, PyObject*) {
@@ -59,6 +66,8 @@ PyMethodDef kMethods[] = {
     {"foreign_threads", count_foreign_threads, METH_NOARGS,
      "threads of this process besides the calling one and those of pyhost"},
     {"usable_cpus", usable_cpus, METH_NOARGS, "CPUs this process may use: affinity and quota"},
+    {"reserve_identities", reserve_identities, METH_VARARGS,
+     "reserve_identities(at_least, count): the first of so many numbers for workers"},
     {"failed", failed, METH_VARARGS, "failed(type, exception): a task that has that outcome"},
     {"next_settled", next_settled, METH_NOARGS,
      "waits for a watched task whose outcome is there; None: `close_settled` was called"},

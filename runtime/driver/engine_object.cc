@@ -45,6 +45,7 @@ PyObject* new_engine(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   Wanted wanted;
   PyObject* dumps = nullptr;
   if (!read_wanted(args, kwargs, wanted, &dumps)) return nullptr;
+  const bool own_arrays = wanted.own_arrays > 0;
   // Allocated first: the snapshot must not be lost for want of memory.
   PyRef self = PyRef::steal(type->tp_alloc(type, 0));
   if (!self) return nullptr;
@@ -52,12 +53,12 @@ PyObject* new_engine(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   new (&object->handle) std::shared_ptr<EngineHandle>();
   Py_INCREF(dumps);
   object->dumps = dumps;
-  Result<std::shared_ptr<pool::Engine>> engine = start_engine(wanted);
+  Result<std::shared_ptr<pool::Engine>> engine = start_engine(std::move(wanted));
   if (!engine.ok()) {
     raise(exception_of(engine.error()).get());
     return nullptr;
   }
-  object->handle = std::make_shared<EngineHandle>(std::move(*engine), wanted.own_arrays > 0);
+  object->handle = std::make_shared<EngineHandle>(std::move(*engine), own_arrays);
   return self.release();
 }
 

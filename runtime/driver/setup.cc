@@ -27,7 +27,7 @@ void print_notice(std::string_view line) {
   base::write_all(STDERR_FILENO, text);
 }
 
-pool::Options common_options(const Wanted& wanted) {
+pool::Options common_options(Wanted& wanted) {
   pool::Options options;
   options.workers = wanted.workers;
   if (wanted.limits) options.limits = *wanted.limits;
@@ -42,6 +42,9 @@ pool::Options common_options(const Wanted& wanted) {
   options.initializer = wanted.initializer;
   options.on_crash = wanted.on_crash;
   options.load.preload = wanted.preload;
+  options.load.inheritance = wanted.inheritance;
+  options.inherited = std::move(wanted.inherited);
+  options.first_identity = wanted.first_identity;
   options.on_output = print_output;
   options.on_notice = print_notice;
   return options;
@@ -56,7 +59,7 @@ Result<process::Image> image_named(std::string_view name) {
                                   "`; expected `auto`, `libpython` or `executable`");
 }
 
-Result<std::shared_ptr<Engine>> start_launched(const Wanted& wanted) {
+Result<std::shared_ptr<Engine>> start_launched(Wanted& wanted) {
   Result<process::Python> python = process::find_python(wanted.python);
   if (!python.ok()) return std::move(python).error();
   Result<process::Image> image = image_named(wanted.image);
@@ -68,16 +71,19 @@ Result<std::shared_ptr<Engine>> start_launched(const Wanted& wanted) {
 
   pool::Options options = common_options(wanted);
   options.load.sys_path = wanted.sys_path;
+  options.load.argv = wanted.argv;
+  options.load.folder = wanted.folder;
   options.load.packages = files->packages;
   options.load.core = files->core;
   options.zygote_per_worker = wanted.start == "spawn";
-  options.start_zygote = [python = *python, choice = *choice, files = *files] {
-    return process::launch(python, choice, files);
+  options.start_zygote = [python = *python, choice = *choice, files = *files,
+                          flags = wanted.flags] {
+    return process::launch(python, choice, files, flags);
   };
   return Engine::start(std::move(options));
 }
 
-Result<std::shared_ptr<Engine>> start_forked(const Wanted& wanted) {
+Result<std::shared_ptr<Engine>> start_forked(Wanted& wanted) {
   Result<process::Started> first = take_snapshot();
   if (!first.ok()) return std::move(first).error();
   pool::Options options = common_options(wanted);
@@ -87,7 +93,7 @@ Result<std::shared_ptr<Engine>> start_forked(const Wanted& wanted) {
 
 }  // namespace
 
-Result<std::shared_ptr<Engine>> start_engine(const Wanted& wanted) {
+Result<std::shared_ptr<Engine>> start_engine(Wanted wanted) {
   if (wanted.start == "fork") return start_forked(wanted);
   return without_gil([&] { return start_launched(wanted); });
 }

@@ -3,6 +3,7 @@
 
 #include <Python.h>
 #include <base/clock.h>
+#include <base/fork_guard.h>
 #include <pool/engine.h>
 #include <pyhost/result.h>
 
@@ -30,8 +31,14 @@ struct Wanted {
   OnCrash on_crash = OnCrash::task;
   std::vector<std::string> preload;
   std::vector<std::string> sys_path;  // of this process; zygotes import from there too
-  std::string python;                 // sys.executable
-  std::string image;                  // "auto", "libpython", "executable"
+  std::vector<std::string> argv;      // sys.argv
+  std::string folder;                 // where this process works
+  std::vector<std::string> flags;     // of its interpreter
+  std::string inheritance;            // LoadPlan::inheritance
+  std::vector<base::HostFd> inherited;
+  std::uint32_t first_identity = 0;  // this and the one above as in pool::Options
+  std::string python;                // sys.executable
+  std::string image;                 // "auto", "libpython", "executable"
 };
 
 // The keyword arguments of `_pyhost_core.Engine(...)`; `dumps` becomes the pickler, borrowed. False
@@ -40,6 +47,6 @@ bool read_wanted(PyObject* args, PyObject* kwargs, Wanted& wanted, PyObject** du
 
 // Starts an engine: under `fork` with a snapshot of this process as it is now. Error `startup`:
 // names what is missing. Requires: the GIL, which is given away where nothing is forked.
-Result<std::shared_ptr<pool::Engine>> start_engine(const Wanted& wanted);
+Result<std::shared_ptr<pool::Engine>> start_engine(Wanted wanted);
 
 }  // namespace pyhost::driver

@@ -1,9 +1,11 @@
 // wanted.cc: the keyword arguments of an Engine, which the package has checked.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <base/fd.h>
 #include <driver/item.h>
 #include <driver/limits.h>
 #include <driver/setup.h>
+#include <fcntl.h>
 #include <python/ref.h>
 
 #include <algorithm>
@@ -62,6 +64,47 @@ bool read_settings(PyObject* settings, Wanted& wanted) {
          read_seconds(settings, "idle_time", wanted.idle_time);
 }
 
+bool read_list(PyObject* inherited, const char* name, std::vector<std::string>& out) {
+  PyObject* value = setting(inherited, name);
+  return value == nullptr || read_strings(value, out);
+}
+
+bool read_text(PyObject* inherited, const char* name, std::string& out) {
+  PyObject* value = setting(inherited, name);
+  if (value == nullptr) return true;
+  const char* text = PyUnicode_AsUTF8(value);
+  if (text != nullptr) out = text;
+  return text != nullptr;
+}
+
+// Duplicates: the driver may close its own at any time, and zygotes may be started once more.
+bool read_descriptors(PyObject* list, std::vector<base::HostFd>& out) {
+  if (list == nullptr) return true;
+  const PyRef fast = PyRef::steal(PySequence_Fast(list, "expected a sequence of descriptors"));
+  if (!fast) return false;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
+    const int fd = PyObject_AsFileDescriptor(PySequence_Fast_GET_ITEM(fast.get(), i));
+    if (fd < 0) return false;
+    base::UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copy) {
+      PyErr_SetFromErrno(PyExc_OSError);
+      return false;
+    }
+    out.emplace_back(std::move(copy));
+  }
+  return true;
+}
+
+// What `pyhost._inheritance` has gathered.
+bool read_inherited(PyObject* inherited, Wanted& wanted) {
+  return read_list(inherited, "sys_path", wanted.sys_path) &&
+         read_list(inherited, "argv", wanted.argv) && read_list(inherited, "flags", wanted.flags) &&
+         read_text(inherited, "folder", wanted.folder) &&
+         read_text(inherited, "text", wanted.inheritance) &&
+         read_number(inherited, "first_identity", wanted.first_identity) &&
+         read_descriptors(setting(inherited, "descriptors"), wanted.inherited);
+}
+
 // (codec, definition, name, args); the first two as `define` takes them.
 bool read_initializer(PyObject* given, PyObject* dumps, Wanted& wanted) {
   if (given == Py_None) return true;
@@ -86,20 +129,20 @@ bool read_initializer(PyObject* given, PyObject* dumps, Wanted& wanted) {
 }  // namespace
 
 bool read_wanted(PyObject* args, PyObject* kwargs, Wanted& wanted, PyObject** dumps) {
-  static const char* names[] = {"start", "python",   "image",  "preload",     "sys_path",
-                                "dumps", "settings", "limits", "initializer", nullptr};
+  static const char* names[] = {"start",    "python", "image",       "preload",   "dumps",
+                                "settings", "limits", "initializer", "inherited", nullptr};
   const char *start = nullptr, *python = nullptr, *image = nullptr;
-  PyObject *preload = nullptr, *sys_path = nullptr, *settings = nullptr, *limits = nullptr,
-           *initializer = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$sssOOOO!OO:Engine", const_cast<char**>(names),
-                                   &start, &python, &image, &preload, &sys_path, dumps,
-                                   &PyDict_Type, &settings, &limits, &initializer)) {
+  PyObject *preload = nullptr, *settings = nullptr, *limits = nullptr, *initializer = nullptr,
+           *inherited = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$sssOOO!OOO!:Engine", const_cast<char**>(names),
+                                   &start, &python, &image, &preload, dumps, &PyDict_Type,
+                                   &settings, &limits, &initializer, &PyDict_Type, &inherited)) {
     return false;
   }
   wanted.start = start;
   wanted.python = python;
   wanted.image = image;
-  return read_strings(preload, wanted.preload) && read_strings(sys_path, wanted.sys_path) &&
+  return read_strings(preload, wanted.preload) && read_inherited(inherited, wanted) &&
          read_settings(settings, wanted) && read_limits(limits, wanted.limits) &&
          read_initializer(initializer, *dumps, wanted);
 }

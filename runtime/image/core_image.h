@@ -39,8 +39,9 @@ void report_on_signal();
 
 extern "C" {
 // The whole life of a zygote under the libpython image. Returns an exit status only when Python
-// cannot be brought up; the host has been told then.
-PYHOST_EXPORT int pyhost_core_zygote(const char* python, int control);
+// cannot be brought up; the host has been told then. `flags`: for the command line, a null behind
+// them.
+PYHOST_EXPORT int pyhost_core_zygote(const char* python, int control, char** flags);
 
 // Becomes `python argv[1]...` with `import pyhost` available. Returns its exit status.
 PYHOST_EXPORT int pyhost_core_run(const char* packages, const char* options, const char* python,

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <image/core_image.h>
 #include <process/control.h>
@@ -72,14 +73,16 @@ bool prepare(const char* packages, const char* options) {
 
 using pyhost::image::describe;
 
-extern "C" int pyhost_core_zygote(const char* python, int control) {
+extern "C" int pyhost_core_zygote(const char* python, int control, char** flags) {
   if (const std::string mismatch = pyhost::image::version_mismatch(); !mismatch.empty()) {
     pyhost::image::report_failed_start(control, mismatch);
     return 1;
   }
   std::string program = python;
-  char* argv[] = {program.data(), nullptr};
-  const PyStatus status = pyhost::image::initialize(python, 1, argv);
+  std::vector<char*> argv = {program.data()};
+  for (char** flag = flags; *flag != nullptr; ++flag) argv.push_back(*flag);
+  const PyStatus status =
+      pyhost::image::initialize(python, static_cast<int>(argv.size()), argv.data());
   if (PyStatus_Exception(status)) {
     pyhost::image::report_failed_start(control, describe(python, status));
     return 1;

@@ -1,6 +1,6 @@
 // launcher.cc: the executable `pyhost-worker`: brings up an interpreter image.
 //
-//   pyhost-worker zygote IMAGE PYTHON LIBPYTHON CORE      watcher, and below it a zygote
+//   pyhost-worker zygote IMAGE PYTHON LIBPYTHON CORE [FLAGS...]     watcher, and below it a zygote
 //   pyhost-worker run LIBPYTHON CORE PACKAGES OPTIONS PYTHON [ARGS...]     this process becomes
 //   PYTHON
 //
@@ -19,6 +19,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <base/fd.h>
 #include <base/system.h>
@@ -98,16 +99,18 @@ struct ZygoteArguments {
   const char* python;
   const char* libpython;
   const char* core;
+  char** flags;  // of the interpreter's command line, a null at the end
 };
 
 // Below the watcher: turns into the interpreter.
 [[noreturn]] void become_zygote(const ZygoteArguments& arguments) {
   if (arguments.image == "executable") {
     const std::string control = std::to_string(kControlFd);
-    const char* const argv[] = {arguments.python, "-c",     pyhost::process::kBoot,
-                                arguments.core,   "zygote", control.c_str(),
-                                nullptr};
-    execv(arguments.python, const_cast<char* const*>(argv));
+    std::vector<const char*> argv = {arguments.python};
+    for (char** flag = arguments.flags; *flag != nullptr; ++flag) argv.push_back(*flag);
+    argv.insert(argv.end(),
+                {"-c", pyhost::process::kBoot, arguments.core, "zygote", control.c_str(), nullptr});
+    execv(arguments.python, const_cast<char* const*>(argv.data()));
     fail_zygote(std::string("cannot execute the interpreter `") + arguments.python +
                 "`: " + std::strerror(errno) + "; choose another one with --python");
   }
@@ -115,8 +118,8 @@ struct ZygoteArguments {
   void* function =
       core_function(arguments.libpython, arguments.core, "pyhost_core_zygote", problem);
   if (function == nullptr) fail_zygote(problem);
-  const auto zygote = reinterpret_cast<int (*)(const char*, int)>(function);
-  _exit(zygote(arguments.python, kControlFd));
+  const auto zygote = reinterpret_cast<int (*)(const char*, int, char**)>(function);
+  _exit(zygote(arguments.python, kControlFd, arguments.flags));
 }
 
 int run_zygote(const ZygoteArguments& arguments) {
@@ -162,7 +165,9 @@ int run_script(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
-  if (command == "zygote" && argc == 6) return run_zygote({argv[2], argv[3], argv[4], argv[5]});
+  if (command == "zygote" && argc >= 6) {
+    return run_zygote({argv[2], argv[3], argv[4], argv[5], argv + 6});
+  }
   if (command == "run" && argc >= 7) return run_script(argc, argv);
   std::fprintf(stderr, "pyhost-worker: started by pyhost, not by hand; see `pyhost --help`\n");
   return kHostFailed;

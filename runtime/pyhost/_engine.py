@@ -5,7 +5,7 @@ import sys
 import threading
 import weakref
 
-from pyhost import _initializer, _lifecycle, _limits, _main, _settings
+from pyhost import _inheritance, _initializer, _lifecycle, _limits, _main, _settings
 from pyhost._core import core
 from pyhost._functions import Functions, register
 from pyhost._pickling import Pickling
@@ -174,25 +174,34 @@ class Engine:
         return self._process is not None and self._process is not _process
 
     def _make_engine(self, function):
+        _inheritance.refuse_while_importing_main()
         start = self._start_method = _settings.choose_start(self._settings.start)
-        snapshot = _main.Snapshot() if start == "fork" else None
-        registered = register(function, snapshot) if snapshot is not None else None
+        snapshot = _main.Snapshot() if start == "fork" else self._imported_main()
+        registered = register(function, snapshot) if start == "fork" else None
         pickling = Pickling(snapshot)
-        initializer = None
+        pickling.is_told = "multiprocessing.context" in sys.modules
+        initializer, descriptors = None, []
         if self._initializer is not None and start == "fork":
             pickling.inherited = _initializer.Inherited(self._initializer, self._initargs)
             initializer = pickling.inherited.wanted()
         elif self._initializer is not None:
-            initializer = _initializer.pickled(self._initializer, self._initargs, pickling)
+            initializer = _initializer.pickled(self._initializer, self._initargs, pickling, descriptors)
         engine = core.Engine(
             start=start, python=sys.executable or "", image=_settings.image(),
-            preload=[*_settings.preload(), *self._settings.preload],
-            sys_path=[os.fspath(folder) for folder in sys.path], dumps=pickling.dumps, settings=self._settings.workers,
-            limits=_limits.native(self._settings.limits), initializer=initializer)
+            preload=[*_settings.preload(), *self._settings.preload], dumps=pickling.dumps,
+            settings=self._settings.workers, limits=_limits.native(self._settings.limits), initializer=initializer,
+            inherited=_inheritance.gather(self._settings, start, descriptors))
         self._functions = Functions(engine, pickling)
         if registered is not None:
             self._functions.of_snapshot(function, registered)
         return engine
+
+    def _imported_main(self):
+        """What of `__main__` goes by name to workers that are no copies of this process."""
+        if self._settings.main != "import" or _inheritance.main_module() is None:
+            return None
+        __import__("multiprocessing")  # gives `__main__` the name here that it has in workers
+        return _main.Imported()
 
     def sibling(self, memory):
         """The pool for calls with that memory cap, in bytes: workers cannot change theirs."""

@@ -1,5 +1,8 @@
 """How the initializer of a pool gets to its workers."""
 
+import sys
+
+from pyhost import _remote, _spawning
 from pyhost._core import core
 from pyhost._functions import name_of
 
@@ -32,6 +35,9 @@ class Inherited:
         return "none", core.register_function(self._call), name_of(self._call.function), ()
 
 
-def pickled(function, args, pickling):
-    """The same of an initializer that travels."""
-    return "pickle", pickling.dumps(function), name_of(function), args
+def pickled(function, args, pickling, descriptors):
+    """The same of an initializer that travels; descriptors among its arguments are appended to the list."""
+    if "multiprocessing.context" not in sys.modules:
+        return "pickle", pickling.dumps(function), name_of(function), args
+    call = _spawning.dumps((function, args), pickling, descriptors)
+    return "pickle", pickling.dumps(_remote.initialize), name_of(function), (call,)

@@ -110,6 +110,20 @@ class Snapshot:
         return None
 
 
+class Imported:
+    """`__main__` as workers have it that import it: whatever has a name there has it in every process.
+
+    One that is not there when it is imported (it is made under `if __name__ == "__main__":`) fails the call that
+    needs it.
+    """
+
+    def knows(self, thing):
+        return find(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")) is thing
+
+    def difference(self, function):
+        return None
+
+
 def _reference(value):
     """Calls give the value: weakly where that is possible, so that what the script drops is freed."""
     try:

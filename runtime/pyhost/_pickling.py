@@ -4,12 +4,14 @@ Most objects are pickled by the C pickler of the standard library. What it refus
 which differs between driver and workers, goes through cloudpickle.
 """
 
+import copyreg
 import io
 import pickle
+import sys
 import types
 import weakref
 
-from pyhost import _main, _refused, _wrappers
+from pyhost import _main, _refused, _spawning, _wrappers
 from pyhost._core import core
 
 MarshalError = core.MarshalError
@@ -73,8 +75,13 @@ def pickler_class(cloudpickle):
         # What of `__main__` goes by its name; None: nothing does.
         knows = None
         to_driver = False
+        reducers = None  # those of multiprocessing, where that is imported
 
         def reducer_override(self, thing):
+            if self.reducers is not None:
+                _spawning.refuse_fork_lock(thing)
+                if type(thing) in self.reducers:
+                    return self.reducers[type(thing)](thing)
             if isinstance(thing, (types.FunctionType, type)) and thing.__module__ == "__main__":
                 if self.to_driver and "<" not in thing.__qualname__:
                     return _main_object, (thing.__qualname__,)
@@ -128,7 +135,25 @@ def _by_value(thing, buffer_callback, knows, to_driver):
     pickler = pickler_class(_cloudpickle)(file, protocol=5, buffer_callback=buffer_callback)
     pickler.knows = knows
     pickler.to_driver = to_driver
+    pickler.reducers = _spawning.reducers()
     pickler.dump(thing)
+    return file.getvalue()
+
+
+class _Reducing(pickle.Pickler):
+    """With multiprocessing's reducers, which its own pickler has in place of these."""
+
+    def __init__(self, file, reducers, buffer_callback):
+        super().__init__(file, 5, buffer_callback=buffer_callback)
+        self.dispatch_table = {**copyreg.dispatch_table, **reducers}
+
+
+def _standard_dumps(thing, buffer_callback):
+    reducers = _spawning.reducers()
+    if not reducers:
+        return pickle.dumps(thing, 5, buffer_callback=buffer_callback)
+    file = io.BytesIO()
+    _Reducing(file, reducers, buffer_callback).dump(thing)
     return file.getvalue()
 
 
@@ -137,7 +162,7 @@ def _dumps(thing, buffer_callback, knows, to_driver):
     taken = getattr(buffer_callback, "__self__", None)
     before = len(taken) if taken is not None else 0
     try:
-        data = pickle.dumps(thing, 5, buffer_callback=buffer_callback)
+        data = _standard_dumps(thing, buffer_callback)
         if _MAIN not in data:
             return data
         if knows is not None and type(thing) is types.FunctionType and knows(thing):
@@ -164,6 +189,7 @@ def dumps(thing, buffer_callback=None):
 class Pickling:
     """From a driver to workers that know of `__main__` what `snapshot` has, or nothing when it is None."""
 
+    is_told = True    # whether workers know the authentication key of multiprocessing
     inherited = None  # what must live as long as the engine that refers to this
 
     def __init__(self, snapshot):
@@ -171,9 +197,19 @@ class Pickling:
         self._knows = snapshot.knows if snapshot is not None else None
 
     def dumps(self, thing, buffer_callback=None):
+        late = not self.is_told and "multiprocessing.context" in sys.modules
         try:
-            return _dumps(thing, buffer_callback, self._knows, False)
+            return _dumps(_spawning.WithKey(thing) if late else thing, buffer_callback, self._knows, False)
         except MarshalError:
+            raise
+        except Exception as error:
+            raise _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error) from error
+
+    def dumps_for_start(self, thing):
+        """While multiprocessing starts a process; what that refuses is its own error."""
+        try:
+            return _by_value(thing, None, self._knows, False)
+        except (MarshalError, RuntimeError):
             raise
         except Exception as error:
             raise _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error) from error

@@ -6,6 +6,13 @@ def apply(function, args, kwargs):
     return function(*args, **kwargs) if kwargs else function(*args)
 
 
+def initialize(call):
+    """Calls the pickled pair of a function and its arguments: what could be pickled only for the start of a worker."""
+    import pickle
+    function, args = pickle.loads(call)
+    function(*args)
+
+
 class Parts:
     """Pickles an exception whose `__init__` takes other arguments than its `args`; it loads as that exception."""
 

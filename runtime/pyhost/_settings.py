@@ -21,24 +21,36 @@ class Settings:
     start: the start method
     limits: those of every call, as `_limits.of_calls` has them
     workers: what concerns the workers, by the engine's names
+    process_name, daemon, main: as `for_engine` has them
     preload: modules that a zygote imports besides those that were asked for
     """
 
-    def __init__(self, start, limits, workers, preload=()):
+    def __init__(self, start, limits, workers, *, process_name, daemon, main):
         self.start = start
         self.limits = limits
         self.workers = workers
-        self.preload = preload
+        self.process_name = process_name
+        self.daemon = daemon
+        self.main = main
+        self.preload = ()
 
     def with_memory(self, memory):
-        return Settings(self.start, self.limits, {**self.workers, "memory": memory}, self.preload)
+        changed = Settings.__new__(Settings)
+        changed.__dict__ = {**self.__dict__, "workers": {**self.workers, "memory": memory}}
+        return changed
 
 
-def for_engine(max_workers=None, start=None, limits=None, **workers):
+def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, daemon=None, main="by value",
+               **workers):
     """The settings of a pool: those given, checked; else what `pyhost run` was told; else the engine's own.
 
     Inside a worker a pool has one worker: its siblings have the other CPUs.
 
+    process_name: what `multiprocessing.current_process().name` begins with in workers, a number follows; None:
+        `pyhost-worker`, which counts from 0 per pool
+    daemon: `multiprocessing.current_process().daemon` there; None: as in the driver
+    main: what becomes of the functions and classes of `__main__` in workers that are no copies of this process:
+        `by value`: they are sent; `import`: workers import the main module as `__mp_main__`, and find them there
     own_arrays: bytes up to which a buffer among a task's arguments is its own copy to write to; buffers in results
         can be written to then, whatever their size; None: neither
     """
@@ -60,7 +72,7 @@ def for_engine(max_workers=None, start=None, limits=None, **workers):
     else:
         found["workers"] = int(_options.get("workers") or 0)
         found["min_workers"] = int(_options.get("min_workers", found["workers"]))
-    return Settings(start, limits, found)
+    return Settings(start, limits, found, process_name=process_name, daemon=daemon, main=main)
 
 
 _CHECKS = {

@@ -10,6 +10,7 @@
 
 #include <python/ref.h>
 #include <worker/forensics.h>
+#include <worker/inheritance.h>
 #include <worker/interrupt.h>
 #include <worker/memory_cap.h>
 #include <worker/output.h>
@@ -74,25 +75,6 @@ void reseed() {
   call_quietly(imported("numpy.random"), "seed", nullptr);
 }
 
-// multiprocessing believes that the processes and finalizers of the original are ours: at exit it
-// would terminate the driver's processes. The same steps multiprocessing takes in its own forks.
-void disown_multiprocessing(int number) {
-  if (const PyRef process = imported("multiprocessing.process"); process) {
-    const PyRef none = PyRef::steal(PySet_New(nullptr));
-    if (none) PyObject_SetAttrString(process.get(), "_children", none.get());
-    PyErr_Clear();
-    const PyRef current = PyRef::steal(PyObject_GetAttrString(process.get(), "_current_process"));
-    const PyRef name = PyRef::steal(PyUnicode_FromFormat("pyhost-worker-%d", number));
-    if (current && name) PyObject_SetAttrString(current.get(), "_name", name.get());
-    PyErr_Clear();
-  }
-  if (const PyRef util = imported("multiprocessing.util"); util) {
-    const PyRef registry = PyRef::steal(PyObject_GetAttrString(util.get(), "_finalizer_registry"));
-    call_quietly(registry, "clear", nullptr);
-    call_quietly(util, "_run_after_forkers", nullptr);
-  }
-}
-
 }  // namespace
 
 void open_null(int fd) {
@@ -121,7 +103,8 @@ Result<Identity> take_identity(int number, process::ControlMessage& message, boo
   listen(std::move(message.fds[process::kForensicsFd]));
   reseed();
   cap_threads_of_loaded(static_cast<int>(settings.threads));
-  disown_multiprocessing(number);
+  await_multiprocessing();
+  identify_to_multiprocessing(number, settings.identity);
   if (snapshot) {
     // The driver's exit functions are about the driver. Those of a script the zygote loaded are
     // about the process that runs it, and stay.

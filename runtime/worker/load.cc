@@ -15,6 +15,7 @@
 #include <python/json.h>
 #include <python/marshal.h>
 #include <python/text.h>
+#include <worker/inheritance.h>
 #include <worker/packages.h>
 #include <worker/thread_cap.h>
 
@@ -140,7 +141,7 @@ class Loader {
   Loader(const Plan& plan, Loaded& loaded) : plan_(plan), loaded_(loaded) {}
 
   LoadReport run() {
-    if (prepare() && preload() && load_target()) check_functions();
+    if (prepare() && load_main() && preload() && load_target()) check_functions();
     report_.threads = count_threads();
     return std::move(report_);
   }
@@ -153,6 +154,7 @@ class Loader {
   bool fail_with_exception(const std::string& context);
   bool prepare();
   void set_first_path();
+  bool load_main();
   bool preload();
   bool load_target();
   bool load_script(const std::string& script);
@@ -187,6 +189,11 @@ bool Loader::fail_with_exception(const std::string& context) {
 
 bool Loader::prepare() {
   cap_threads_of_imports(plan_.number("threads"));
+  const std::string folder = plan_.string("folder");
+  if (!folder.empty() && chdir(folder.c_str()) != 0) {
+    return fail("cannot enter the driver's folder `" + folder + "`: " + std::strerror(errno));
+  }
+  keep_inheritance(plan_.string("inheritance"));
   if (PyObject* path = plan_.list("sys_path")) PySys_SetObject("path", path);
   set_first_path();
   PyRef argv = PyRef::borrow(plan_.list("argv"));
@@ -199,6 +206,14 @@ bool Loader::prepare() {
   if (PyErr_Occurred() != nullptr || !install_package_finder(plan_.string("packages"))) {
     return fail_with_exception("preparing the interpreter");
   }
+  await_multiprocessing();
+  return true;
+}
+
+// The main module of a driver that wants its functions found by their names.
+bool Loader::load_main() {
+  if (!import_main()) return fail_with_exception("importing the main module");
+  look_for_threads("__main__");
   return true;
 }
 
@@ -363,6 +378,12 @@ LoadReport load(std::string_view text, Loaded& loaded) {
     return {.failure = error_json("the host sent no plan to load; report this")};
   }
   return Loader(plan, loaded).run();
+}
+
+void keep_inheritance_of(std::string_view text) {
+  const Plan plan(text);
+  if (plan.ok()) keep_inheritance(plan.string("inheritance"));
+  PyErr_Clear();
 }
 
 int count_threads() {

@@ -25,6 +25,9 @@ struct LoadReport {
 // guarded main part does not run. Needs the GIL; leaves no exception.
 LoadReport load(std::string_view plan, Loaded& loaded);
 
+// Of a plan, only what the driver hands down; the rest is there in a snapshot of it. Needs the GIL.
+void keep_inheritance_of(std::string_view plan);
+
 // Threads of this process, from /proc.
 int count_threads();
 

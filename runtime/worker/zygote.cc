@@ -35,6 +35,7 @@
 #include <python/text.h>
 #include <worker/functions.h>
 #include <worker/identity.h>
+#include <worker/inheritance.h>
 #include <worker/load.h>
 #include <worker/loop.h>
 #include <worker/output.h>
@@ -114,6 +115,8 @@ void Zygote::receive() {
 
 void Zygote::obey(ControlMessage message) {
   switch (message.header.kind) {
+    case ControlKind::inherit:
+      return inherit(std::move(message.fds));
     case ControlKind::load:
       return load(message.body);
     case ControlKind::fork:
@@ -159,7 +162,9 @@ std::string ready_json(const LoadReport& report, int threads) {
 
 void Zygote::load(const std::string& plan) {
   LoadReport report;
-  if (!snapshot_) {
+  if (snapshot_) {
+    keep_inheritance_of(plan);
+  } else {
     report = worker::load(plan, loaded_);
     flush_streams();
     if (!report.failure.empty()) {
@@ -167,6 +172,7 @@ void Zygote::load(const std::string& plan) {
       _exit(1);
     }
   }
+  prepare_for_multiprocessing();
   freeze(!snapshot_);
   // A handler of the script would collect, or ignore, the exit statuses of workers.
   struct sigaction standard = {};

@@ -61,7 +61,7 @@ void exchange(pyhost::fuzz::Input& input) {
     if (received->closed) return;
     PYHOST_MUST(received->message.has_value());
     PYHOST_MUST(received->message->body.size() == received->message->header.body_bytes);
-    PYHOST_MUST(received->message->fds.size() <= kForkFds);
+    PYHOST_MUST(received->message->fds.size() <= kMostInherited);
   }
 }
 

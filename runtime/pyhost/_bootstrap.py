@@ -1,0 +1,145 @@
+"""Makes a worker what `multiprocessing` expects of a process of the driver's; `_inheritance` is the other end.
+
+Imported in workers where `multiprocessing` is. The core sees to that: when it is there already as the worker begins,
+and else when it is imported.
+"""
+
+import itertools
+import os
+import sys
+
+from pyhost._core import core
+
+
+def _facts():
+    text = core.inheritance()
+    return core.json_loads(text.encode()) if text else {}
+
+
+class _Then:
+    """A loader that has something done once its module is there."""
+
+    def __init__(self, loader, then):
+        self._loader = loader
+        self._then = then
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__loader__ = module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        self._then()
+
+
+def find_spec(name, path):
+    """What the import system asks before its own finders, of the two modules below."""
+    from _frozen_importlib_external import PathFinder
+    spec = PathFinder.find_spec(name, path)
+    if spec is not None and hasattr(spec.loader, "exec_module"):
+        spec.loader = _Then(spec.loader, _AFTER[name])
+    return spec
+
+
+def _after_context():
+    _prepare()
+    if core.current_worker() >= 0:
+        identify(core.current_worker(), core.worker_identity())
+
+
+def _after_tracker():
+    index = _facts().get("tracker")
+    if index is not None:
+        sys.modules["multiprocessing.resource_tracker"]._resource_tracker._fd = core.inherited_fd(index)
+
+
+_AFTER = {"multiprocessing.context": _after_context, "multiprocessing.resource_tracker": _after_tracker}
+
+
+def _prepare():
+    """What every interpreter of the driver's has in common. A copy of the driver was told nothing: it has it."""
+    process, context = sys.modules["multiprocessing.process"], sys.modules["multiprocessing.context"]
+    facts = _facts()
+    if _late_key is not None:
+        process.current_process().authkey = _late_key
+    if "authkey" in facts:
+        process.current_process().authkey = bytes.fromhex(facts["authkey"])
+        process.ORIGINAL_DIR = facts["original_dir"]
+    if facts.get("start_method"):
+        context._default_context.set_start_method(facts["start_method"], force=True)
+    if "log_level" in facts:
+        from multiprocessing import util
+        if facts["log_to_stderr"]:
+            util.log_to_stderr()
+        util.get_logger().setLevel(facts["log_level"])
+
+
+_late_key = None
+
+
+def take_key(key):
+    """The key of a driver that imported multiprocessing after this worker began."""
+    global _late_key
+    if key == _late_key:
+        return
+    _late_key = key
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process.current_process().authkey = key
+
+
+def import_main():
+    """Imports the main module of the driver under the name `__mp_main__`, if the driver wants that."""
+    main = _facts().get("main")
+    if main is None:
+        return
+    from multiprocessing import process, spawn
+    own = process.current_process()
+    own._inheriting = True  # whoever starts a process now is told of the missing guard
+    try:
+        spawn.prepare(main)
+    finally:
+        del own._inheriting
+
+
+def identify(number, identity):
+    """Puts this worker in the place of the current process, and the driver in that of its parent.
+
+    multiprocessing believes that the processes and finalizers of the original are ours: at exit it would terminate
+    the driver's processes. The steps are those it takes in its own children.
+    """
+    from multiprocessing import process
+    facts = _facts()
+    original = process._current_process
+    own = _make_process(process, original, number, identity, facts)
+    process._children = set()
+    process._process_counter = itertools.count(1)
+    process._current_process = own
+    if "parent" in facts:
+        process._parent_process = process._ParentProcess(own._parent_name, own._parent_pid,
+                                                         os.pidfd_open(own._parent_pid))
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._finalizer_registry.clear()
+        util._run_after_forkers()
+    del original  # its finalizers are gone only now
+
+
+def _make_process(process, original, number, identity, facts):
+    """A process object without its constructor, which is about starting one."""
+
+    class Process(process.BaseProcess):
+        _start_method = None
+
+    own = Process.__new__(Process)
+    own._identity = (*facts.get("parent_identity", ()), identity)
+    own._config = dict(original._config)
+    if facts.get("daemon") is not None:
+        own._config["daemon"] = facts["daemon"]
+    own._parent_pid = facts.get("parent")
+    own._parent_name = facts.get("parent_name", "MainProcess")
+    own._popen = None
+    own._closed = False
+    name = facts.get("name")
+    own._name = f"{name}-{':'.join(map(str, own._identity))}" if name else f"pyhost-worker-{number}"
+    return own

@@ -1,0 +1,143 @@
+#include <worker/inheritance.h>
+
+#include <utility>
+
+#include <python/ref.h>
+
+namespace pyhost::worker {
+namespace {
+
+using python::PyRef;
+
+// What multiprocessing has of this process stands in the first; who tracks shared memory, in the
+// second. The first is imported by whatever imports anything of multiprocessing.
+constexpr const char* kContext = "multiprocessing.context";
+constexpr const char* kTracker = "multiprocessing.resource_tracker";
+
+// Never destroyed: used until the process is gone.
+std::vector<base::UniqueFd>& descriptors() {
+  static auto& kept = *new std::vector<base::UniqueFd>;
+  return kept;
+}
+std::string& inheritance_text() {
+  static auto& text = *new std::string;
+  return text;
+}
+
+unsigned worker_identity = 0;  // guarded by the GIL
+
+bool is_imported(const char* name) {
+  PyObject* module = PyDict_GetItemString(PyImport_GetModuleDict(), name);
+  return module != nullptr && module != Py_None;
+}
+
+PyRef bootstrap() {
+  return PyRef::steal(PyImport_ImportModule("pyhost._bootstrap"));
+}
+
+// find_spec(name, path=None, target=None): what the import system asks first.
+PyObject* find_spec(PyObject* /*self*/, PyObject* args) {
+  PyObject* name = nullptr;
+  PyObject* path = Py_None;
+  PyObject* target = nullptr;
+  if (!PyArg_ParseTuple(args, "U|OO:find_spec", &name, &path, &target)) return nullptr;
+  if (PyUnicode_CompareWithASCIIString(name, kContext) != 0 &&
+      PyUnicode_CompareWithASCIIString(name, kTracker) != 0) {
+    Py_RETURN_NONE;
+  }
+  const PyRef module = bootstrap();
+  if (module) return PyObject_CallMethod(module.get(), "find_spec", "OO", name, path);
+  PyErr_Clear();  // a multiprocessing that knows less is better than none
+  Py_RETURN_NONE;
+}
+
+PyMethodDef find_spec_definition = {"find_spec", find_spec, METH_VARARGS, nullptr};
+
+PyRef make_finder() {
+  const PyRef function = PyRef::steal(PyCFunction_New(&find_spec_definition, nullptr));
+  // type(sys.implementation) is types.SimpleNamespace, without importing `types`.
+  PyObject* sample = PySys_GetObject("implementation");  // borrowed
+  PyRef finder =
+      function && sample != nullptr
+          ? PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(Py_TYPE(sample))))
+          : PyRef();
+  if (!finder || PyObject_SetAttrString(finder.get(), "find_spec", function.get()) < 0) return {};
+  return finder;
+}
+
+PyObject* inherited_fd(PyObject* /*module*/, PyObject* argument) {
+  const std::size_t index = PyLong_AsSize_t(argument);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  if (index >= descriptors().size()) {
+    return PyErr_Format(
+        PyExc_OSError, "descriptor %zu of the driver is not here: there are %zu; it is for workers",
+        index, descriptors().size());
+  }
+  return PyLong_FromLong(descriptors()[index].get());
+}
+
+PyObject* inheritance(PyObject* /*module*/, PyObject* /*unused*/) {
+  if (inheritance_text().empty()) Py_RETURN_NONE;
+  return PyUnicode_FromStringAndSize(inheritance_text().data(),
+                                     static_cast<Py_ssize_t>(inheritance_text().size()));
+}
+
+PyObject* own_identity(PyObject* /*module*/, PyObject* /*unused*/) {
+  return PyLong_FromUnsignedLong(worker_identity);
+}
+
+PyMethodDef table[] = {
+    {"inherited_fd", inherited_fd, METH_O,
+     "inherited_fd(index): the number a descriptor that the driver handed down has here."},
+    {"worker_identity", own_identity, METH_NOARGS,
+     "The number of this worker, counted from 1 over all of the driver; 0 outside of a worker."},
+    {"inheritance", inheritance, METH_NOARGS,
+     "What the driver told its workers of itself, as JSON text, or None."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+void inherit(std::vector<base::UniqueFd> more) {
+  for (base::UniqueFd& fd : more) descriptors().push_back(std::move(fd));
+}
+
+void keep_inheritance(std::string text) {
+  inheritance_text() = std::move(text);
+}
+
+void await_multiprocessing() {
+  static bool installed = false;  // guarded by the GIL; forked copies have the hook too
+  if (installed || (is_imported(kContext) && is_imported(kTracker))) return;
+  PyObject* meta_path = PySys_GetObject("meta_path");  // borrowed
+  const PyRef finder = make_finder();
+  installed = finder && meta_path != nullptr && PyList_Check(meta_path) &&
+              PyList_Insert(meta_path, 0, finder.get()) == 0;
+  PyErr_Clear();
+}
+
+void identify_to_multiprocessing(int number, unsigned identity) {
+  worker_identity = identity;
+  const PyRef module = is_imported(kContext) ? bootstrap() : PyRef();
+  if (module) {
+    PyRef::steal(PyObject_CallMethod(module.get(), "identify", "iI", number, identity));
+  }
+  PyErr_Clear();  // a worker without this is still one
+}
+
+void prepare_for_multiprocessing() {
+  if (is_imported(kContext)) bootstrap();
+  PyErr_Clear();
+}
+
+bool import_main() {
+  if (inheritance_text().find("\"main\"") == std::string::npos) return true;
+  const PyRef module = bootstrap();
+  return module && PyRef::steal(PyObject_CallMethod(module.get(), "import_main", nullptr));
+}
+
+PyMethodDef* inheritance_methods() {
+  return table;
+}
+
+}  // namespace pyhost::worker

@@ -1,0 +1,164 @@
+"""What the interpreters of a pool have in common with the driver's, and what they make of its main module."""
+
+import os
+import unittest
+
+from driver_case import DriverCase, PACKAGES, harness
+
+ENGINE = """
+import os, sys
+import pyhost
+from pyhost import _settings
+from pyhost._engine import Engine
+def start(method, **settings):
+    engine = Engine(_settings.for_engine(1, method, **settings))
+    submitter = pyhost._core.core.Submitter()
+    return engine, lambda function, *args: engine.submit(function, args, {}, None, submitter).result(30)
+"""
+STARTS = ("zygote", "spawn")
+
+
+class Surroundings(DriverCase):
+    def test_arguments_path_and_folder_are_the_drivers(self):
+        for start in STARTS:
+            outcome = self.run_python(ENGINE + f"""
+def look(): return sys.argv, sys.path, os.getcwd()
+sys.path.append("/nowhere/special")
+os.mkdir("deeper"); os.chdir("deeper")
+engine, call = start("{start}")
+print(call(look) == look(), call(look)[0][1:])
+engine.close()
+os.chdir(".."); os.rmdir("deeper")
+""", "first", "--second")
+            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True ['first', '--second']\n"))
+
+    def test_a_zygote_started_later_works_where_the_first_did(self):
+        outcome = self.run_python(ENGINE + """
+import signal
+def look(): return os.getcwd()
+def parent(): return os.getppid()
+engine, call = start("zygote")
+where, zygote = call(look), call(parent)
+os.chdir("/")
+os.kill(zygote, signal.SIGKILL)
+while True:
+    try:
+        print(call(look) == where)
+        break
+    except pyhost.WorkerCrashed:
+        pass
+engine.close()
+""")
+        self.assertEqual((outcome.status, outcome.out), (0, "True\n"))
+
+    def test_flags_of_the_interpreter_hold_in_workers(self):
+        for start in STARTS:
+            script = self.script(ENGINE + f"""
+def look(): return sys.flags.optimize, sys.flags.dev_mode, sys.warnoptions
+engine, call = start("{start}")
+print(call(look) == look(), look()[0])
+engine.close()
+""")
+            outcome = self.run_program(harness.PYTHON, "-O", "-W", "error::UserWarning", script,
+                                       env={"PYTHONPATH": str(PACKAGES)})
+            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True 1\n"))
+
+    def test_multiprocessing_knows_what_it_knows_in_the_driver(self):
+        for start in STARTS:
+            outcome = self.run_python(ENGINE + f"""
+import logging, multiprocessing
+from multiprocessing import process, util
+def look():
+    import multiprocessing
+    from multiprocessing import process, util
+    return (bytes(multiprocessing.current_process().authkey), process.ORIGINAL_DIR,
+            multiprocessing.get_start_method(allow_none=True), util.get_logger().getEffectiveLevel())
+multiprocessing.get_logger().setLevel(logging.ERROR)
+engine, call = start("{start}")
+print(call(look) == look(), look()[2])
+multiprocessing.set_start_method("forkserver")
+engine.close()
+engine, call = start("{start}")
+print(call(look) == look(), look()[2])
+engine.close()
+""")
+            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True None\nTrue forkserver\n"))
+
+
+IMPORTING = ENGINE + """
+loads = []
+loads.append(__name__)
+class Point:
+    def __init__(self, x): self.x = x
+    def doubled(self): return Point(2 * self.x)
+def names(): return __name__, loads, Point.__module__, sys.modules["__main__"] is sys.modules["__mp_main__"]
+def double(point):
+    return point.doubled() if type(point) is Point else "another Point"
+"""
+
+
+class ImportedMains(DriverCase):
+    def check(self, outcome):
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assertEqual(outcome.out, "('__mp_main__', ['__mp_main__'], '__mp_main__', True)\n14 True\n")
+
+    def body(self, start):
+        return f"""
+if __name__ == "__main__":
+    engine, call = start("{start}", main="import")
+    print(call(names))
+    doubled = call(double, Point(7))
+    print(doubled.x, type(doubled) is Point)
+    engine.close()
+"""
+
+    def test_a_script_is_imported_under_the_name_of_the_standard_library(self):
+        for start in STARTS:
+            self.check(self.run_python(IMPORTING + self.body(start)))
+
+    def test_a_module_run_by_name_is_imported_too(self):
+        package = self.folder / "shop"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "till.py").write_text(IMPORTING + self.body("zygote"))
+        path = os.pathsep.join([str(PACKAGES), str(self.folder)])
+
+        self.check(self.run_program(harness.PYTHON, "-m", "shop.till", env={"PYTHONPATH": path}))
+
+    def test_main_of_an_archive_is_sent_by_value(self):
+        import zipfile
+        archive = self.folder / "app.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("__main__.py", IMPORTING + """
+if __name__ == "__main__":
+    engine, call = start("zygote", main="import")
+    print(call(double, Point(7)).x)
+    engine.close()
+""")
+        outcome = self.run_program(harness.PYTHON, str(archive), env={"PYTHONPATH": str(PACKAGES)})
+
+        self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "14\n"))
+
+    def test_a_script_without_a_guard_is_told_of_it(self):
+        for text in ("engine, call = start('zygote', main='import')\nprint(call(os.getpid))\n",
+                     "import multiprocessing\nmultiprocessing.get_context('spawn').Process(target=print).start()\n"
+                     "engine, call = start('zygote', main='import')\nprint(call(os.getpid))\n"):
+            outcome = self.run_python(ENGINE + text)
+
+            self.assertEqual(outcome.status, 1)
+            self.assert_says(outcome.err, "StartupError", "RuntimeError", "__name__ == ")
+
+    def test_without_the_setting_a_script_needs_no_guard(self):
+        for start in STARTS:
+            outcome = self.run_python(ENGINE + f"""
+class Point: pass
+def echo(point): return type(point).__name__
+engine, call = start("{start}")
+print(call(echo, Point()))
+engine.close()
+""")
+            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "Point\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()
