@@ -88,7 +88,7 @@ class Preparing(WithExecutor):
         executor = self.make(1, initializer=prepare, initargs=(threading.Lock(),))
 
         expected = type(None) if self.start_method == "fork" else pyhost.MarshalError
-        self.assertIs(type(executor.submit(echo, 1).exception(timeout=30)), expected)
+        self.assertIsInstance(executor.submit(echo, 1).exception(timeout=30), expected)
 
     def test_a_worker_is_replaced_after_its_calls(self):
         executor = self.make(1, max_tasks_per_child=3)
