@@ -131,9 +131,9 @@ PyObject* stream(PyObject* object, PyObject* args) {
   EngineObject* self = engine_object(object);
   MapSettings settings;
   PyObject *type = nullptr, *iterator = nullptr, *owner = nullptr, *limits = nullptr;
-  int star = 0, unordered = 0, has_end = 0, eager = 0;
+  int star = 0, unordered = 0, eager = 0, fed = 0;
   if (!PyArg_ParseTuple(args, "O!IOpIpppOO:stream", &PyType_Type, &type, &settings.function,
-                        &iterator, &star, &settings.count, &unordered, &has_end, &eager, &owner,
+                        &iterator, &star, &settings.count, &unordered, &eager, &fed, &owner,
                         &limits) ||
       !read_limits(limits, settings.limits)) {
     return nullptr;
@@ -145,8 +145,9 @@ PyObject* stream(PyObject* object, PyObject* args) {
   }
   settings.goes_on = settings.runs_unread = true;
   settings.unordered = unordered != 0;
-  settings.has_end = has_end != 0;
+  settings.has_end = fed == 0;
   settings.eager = eager != 0;
+  settings.fed = fed != 0;
   return start_map(self, settings, iterator, star != 0, owner, wanted);
 }
 
@@ -281,8 +282,8 @@ PyMethodDef kMethods[] = {
     {"map", map, METH_VARARGS,
      "map(function, iterator, star, count, ahead, timeout, runs_unread, has_end, owner, limits)"},
     {"stream", stream, METH_VARARGS,
-     "stream(type, function, iterator, star, count, unordered, has_end, eager, owner, limits): a "
-     "map that goes on"},
+     "stream(type, function, iterator, star, count, unordered, eager, fed, owner, limits): a map "
+     "that goes on"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
     {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},

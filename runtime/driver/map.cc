@@ -52,7 +52,9 @@ Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings
       state_(std::make_shared<MapState>(settings.unordered)) {}
 
 bool Map::begin() {
+  filling_ = empty_batch();
   if (settings_.goes_on) input_.go_on();
+  if (settings_.fed) input_.call_when_one_more([this] { return filled(); });
   return settings_.eager ? finish(false) : pump(false);
 }
 
@@ -63,7 +65,7 @@ bool Map::room(bool waiting) const {
 }
 
 bool Map::pump(bool waiting) {
-  if (!room(waiting)) return true;
+  if (settings_.fed || !room(waiting)) return true;
   if (!handle_->accepts()) {
     cut();
     return true;
@@ -83,19 +85,35 @@ void Map::cut() {
 }
 
 bool Map::submit_batch(pool::Engine& engine, std::uint64_t most) {
-  std::uint32_t wanted = settings_.count;
-  if (wanted == 0) {
-    const auto suggest = [&] { return engine.suggested_count(settings_.function); };
-    wanted = std::min(without_gil(suggest), kLargestBatch);
-  }
+  fill(wanted_count(engine), most);
+  return submit_filled(engine);
+}
+
+std::uint32_t Map::wanted_count(pool::Engine& engine) const {
+  if (settings_.count != 0) return settings_.count;
+  const auto suggest = [&] { return engine.suggested_count(settings_.function); };
+  return std::min(without_gil(suggest), kLargestBatch);
+}
+
+pool::Batch Map::empty_batch() const {
   pool::Batch batch;
+  batch.count = 0;
   batch.function = settings_.function;
   batch.codec = wire::Codec::pickle;
   batch.result_codec = wire::Codec::pickle;
   batch.packs = true;
   batch.style = settings_.style;
   batch.limits = settings_.limits;
-  input_.fill(batch, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most)));
+  return batch;
+}
+
+void Map::fill(std::uint32_t wanted, std::uint64_t most) {
+  filling_ = empty_batch();
+  input_.fill(filling_, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most)));
+}
+
+bool Map::submit_filled(pool::Engine& engine) {
+  pool::Batch batch = std::exchange(filling_, empty_batch());
   // As multiprocessing has it: a chunk in which the input failed is lost as a whole.
   if (settings_.goes_on && settings_.count != 0 && input_.failed()) return false;
   PyRef refusal = input_.take_refusal();
@@ -110,16 +128,21 @@ bool Map::send(pool::Engine& engine, pool::Batch batch) {
     cut();
     return false;
   }
-  OpenBatch& open = open_batch(batch.count);
-  batch.sink = open.sink;
-  open.ticket = without_gil([&] { return engine.submit(std::move(batch)); });
-  handle_->remember(open.ticket);
+  const std::shared_ptr<MapBatch> sink = open_batch(batch.count).sink;
+  batch.sink = sink;
+  pool::Ticket ticket = without_gil([&] { return engine.submit(std::move(batch)); });
+  handle_->remember(ticket);
+  // Another thread may have taken all of it meanwhile.
+  const auto open = std::find_if(batches_.rbegin(), batches_.rend(),
+                                 [&](const OpenBatch& other) { return other.sink == sink; });
+  if (open != batches_.rend()) open->ticket = std::move(ticket);
   return true;
 }
 
 OpenBatch& Map::open_batch(std::uint32_t count) {
   unyielded_ += count;
   state_->batch_opened();
+  if (hungry_) state_->poke();
   return batches_.emplace_back(OpenBatch{std::make_shared<MapBatch>(state_, count), {}});
 }
 
@@ -162,6 +185,8 @@ bool Map::wait(base::Deadline deadline) {
 void Map::yielded() {
   --unyielded_;
   ++position_;
+  // Not at once: the feeder would send single items then.
+  if (settings_.fed && unyielded_ == ahead_ - ahead_ / 4) state_->notify_room();
   if (!settings_.unordered && position_ == batches_.front().sink->count()) {
     batches_.pop_front();
     position_ = 0;
@@ -178,13 +203,14 @@ PyRef Map::next_of_run() {
 PyRef Map::next(base::Deadline deadline) {
   timed_out = false;
   if (!run_.empty()) return next_of_run();
-  if (!pump(false)) return {};
+  deadline = std::min(deadline, settings_.deadline, sooner);
+  if (!(settings_.fed ? wait_fed(deadline) : pump(false))) return {};
   if (batches_.empty()) {
     const PyRef failure = input_.take_failure();
     if (failure) raise(failure.get());
     return {};
   }
-  if (!wait(std::min(deadline, settings_.deadline, sooner))) return {};
+  if (!wait(deadline)) return {};
   Segment segment = take();
   if (auto* run = std::get_if<pool::Run>(&segment)) {
     run_ = RunReader(std::move(*run));
@@ -236,7 +262,7 @@ int Map::ring(std::shared_ptr<Bell> bell, PyObject* waiter) {
 }
 
 bool Map::finish(bool wait) {
-  if (!settings_.runs_unread || input_.ended() || !handle_->accepts()) return true;
+  if (settings_.fed || !settings_.runs_unread || input_.ended() || !handle_->accepts()) return true;
   const std::shared_ptr<pool::Engine> engine = handle_->engine();
   if (!engine) return false;
   // One batch more of an input that may be endless: perhaps all that was left is its end.
@@ -308,7 +334,11 @@ void Map::clear() {
 }
 
 void Map::cancel(bool force) {
-  clear();
+  if (settings_.fed && !fed_) {
+    stopping_ = true;  // the input is the feeder's
+  } else {
+    clear();
+  }
   state_->forget_waiter();
   const std::deque<OpenBatch> batches = std::exchange(batches_, {});
   run_ = RunReader();

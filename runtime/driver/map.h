@@ -27,6 +27,7 @@ struct MapSettings {
   bool goes_on = false;      // the exception of an item, or a timeout, does not end the iteration
   bool unordered = false;    // results as they come
   bool eager = false;        // all of an input that has an end is submitted at once
+  bool fed = false;          // a thread in `feed` reads the input; goes with `goes_on`
   base::Deadline deadline = base::Deadline::never();  // for every result
   std::shared_ptr<const CallOptions> limits;          // of every item; may be null
 };
@@ -55,6 +56,8 @@ class Map {
   // The next result; null with an exception, or without one at the end. The deadline of the
   // settings holds, too.
   python::PyRef next(base::Deadline deadline = base::Deadline::never());
+  // Reads the input to its end, or until the engine is closed. In a thread of its own.
+  void feed();
   // Until all that was submitted has its outcome: whether it has. Nothing with an exception set.
   std::optional<bool> wait_settled(base::Deadline deadline);
   MapState& state() { return *state_; }
@@ -63,6 +66,9 @@ class Map {
   // results. `wait`: holds no more of it in memory than `pump`; and an input of a map that goes on
   // is taken to have an end. False with an exception set.
   bool finish(bool wait);
+  // The same for a map that is fed, with `wait`; not between `enter` and `leave`.
+  bool finish_feed();
+  bool is_fed() const { return settings_.fed; }
   // The results that are there, at most so many, as a list; it pulls input as `next` does. None at
   // the end. An exception comes by itself, behind the results before it. Null with an exception.
   python::PyRef take_ready(std::size_t most);
@@ -90,6 +96,10 @@ class Map {
  private:
   bool room(bool waiting) const;
   bool submit_batch(pool::Engine& engine, std::uint64_t most);
+  std::uint32_t wanted_count(pool::Engine& engine) const;
+  pool::Batch empty_batch() const;
+  void fill(std::uint32_t wanted, std::uint64_t most);
+  bool submit_filled(pool::Engine& engine);
   bool send(pool::Engine& engine, pool::Batch batch);
   OpenBatch& open_batch(std::uint32_t count);
   void cut();
@@ -100,6 +110,11 @@ class Map {
   bool wait_for_room();
   bool warn_of_cut() const;
   void yielded();
+  bool filled();
+  void flush();
+  void feed_batch();
+  void wait_to_feed();
+  bool wait_fed(base::Deadline deadline);
   python::PyRef next_of_run();
 
   std::shared_ptr<EngineHandle> handle_;
@@ -114,10 +129,18 @@ class Map {
   std::shared_ptr<MapState> state_;
   std::deque<OpenBatch> batches_;
   std::uint32_t position_ = 0;  // in the oldest batch; unordered: counts what was yielded
+  pool::Batch filling_;         // items pulled and not yet sent
   python::PyRef held_;          // an exception that stands behind what `take_ready` returned
   RunReader run_;               // results before `position_` that are not yielded
   std::uint64_t unyielded_ = 0;
   std::uint64_t handed_out_ = 0;  // by the last `take_ready`, and perhaps not yet used
+
+  // Of a map that is fed: see map_feed.cc.
+  bool hungry_ = false;    // the reader waits
+  bool stopping_ = false;  // nobody wants the rest of the input
+  bool fed_ = false;       // `feed` has returned, or is about to
+  base::Moment fill_began_{};
+  std::shared_ptr<pool::Event> end_of_feed_ = std::make_shared<pool::Event>();
 };
 
 }  // namespace pyhost::driver

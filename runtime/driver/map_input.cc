@@ -108,22 +108,22 @@ python::PyRef MapInput::pull() {
   return {};
 }
 
-// Appends the item, framed, to `item`. False: it ended the input, or is refused.
-bool MapInput::encode(PyObject* value, std::string& item, bool& has_buffers) {
+// Appends the item, framed, to `item`; by how many bytes. 0: it ended the input, or is refused.
+std::size_t MapInput::encode(PyObject* value, std::string& item, bool& has_buffers) {
   python::Encoded encoded;
   if (!encoded.encode_item(wire::Codec::pickle, value, dumps_.get())) {
     if (goes_on_) {
       refusal_ = take_exception();
-      return false;
+      return 0;
     }
     fail();
     items_ = {};
-    return false;
+    return 0;
   }
   append_length(item, encoded.bytes());
   encoded.append_to(item);
   has_buffers = encoded.has_buffers();
-  return true;
+  return sizeof(std::uint64_t) + encoded.bytes();
 }
 
 void MapInput::fail() {
@@ -187,6 +187,7 @@ void MapInput::fill_numbers(pool::Batch& batch, python::PyRef first, std::uint32
     python::pack(value.get(), packed);
     batch.payload.append(reinterpret_cast<const char*>(packed), sizeof packed);
     if (++batch.count == most || batch.payload.size() >= kBatchBytes) return;
+    if (enough_ && enough_()) return;
     value = pull();
     if (value && python::packs_as(value.get()) != batch.codec) {
       if (batch.count < kFewNumbers) numbers_ = false;
@@ -198,16 +199,18 @@ void MapInput::fill_numbers(pool::Batch& batch, python::PyRef first, std::uint32
 
 void MapInput::fill_framed(pool::Batch& batch, python::PyRef first, std::uint32_t most) {
   for (python::PyRef value = std::move(first); value; value = pull()) {
-    const std::size_t before = batch.payload.size();
     bool has_buffers = false;
-    if (!encode(value.get(), batch.payload, has_buffers)) return;
+    const std::size_t bytes = encode(value.get(), batch.payload, has_buffers);
+    if (bytes == 0) return;
     if (has_buffers && batch.count > 0) {
+      const std::size_t before = batch.payload.size() - bytes;
       held_ = batch.payload.substr(before);
       batch.payload.resize(before);
       return;
     }
     ++batch.count;
     if (has_buffers || batch.count == most || batch.payload.size() >= kBatchBytes) return;
+    if (enough_ && enough_()) return;
   }
 }
 

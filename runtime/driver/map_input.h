@@ -6,7 +6,9 @@
 #include <python/ref.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 
 namespace pyhost::driver {
 
@@ -38,6 +40,9 @@ class MapInput {
 
   // From now on an item that cannot be sent does not end the input.
   void go_on() { goes_on_ = true; }
+  // Asked after each item of a batch, which it may end, while `fill` may still give the GIL away.
+  // Whoever is called may replace the batch by an empty one of the same kind.
+  void call_when_one_more(std::function<bool()> enough) { enough_ = std::move(enough); }
   // The exception of the item behind those of the last `fill`, if it could not be sent.
   python::PyRef take_refusal() { return std::move(refusal_); }
 
@@ -46,7 +51,7 @@ class MapInput {
 
  private:
   python::PyRef pull();
-  bool encode(PyObject* value, std::string& item, bool& has_buffers);
+  std::size_t encode(PyObject* value, std::string& item, bool& has_buffers);
   void fill_range(pool::Batch& batch, std::uint32_t most);
   void fill_array(pool::Batch& batch, std::uint32_t most);
   void fill_numbers(pool::Batch& batch, python::PyRef first, std::uint32_t most);
@@ -58,8 +63,9 @@ class MapInput {
   python::PyRef failure_;
   python::PyRef refusal_;
   bool goes_on_ = false;
-  std::string held_;          // an encoded item with buffers that waits for a batch of its own
-  python::PyRef held_value_;  // an item that waits for a batch of its kind
+  std::function<bool()> enough_;  // may be empty
+  std::string held_;              // an encoded item with buffers that waits for a batch of its own
+  python::PyRef held_value_;      // an item that waits for a batch of its kind
   bool numbers_ = false;
   std::int64_t range_next_ = 0;
   std::int64_t range_step_ = 0;

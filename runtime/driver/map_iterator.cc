@@ -68,6 +68,11 @@ PyObject* next_or_timeout(PyObject* self, PyObject* timeout) {
   return value;
 }
 
+PyObject* feed(PyObject* self, PyObject*) {
+  map_of(self).feed();
+  Py_RETURN_NONE;
+}
+
 PyObject* wait_settled(PyObject* self, PyObject* timeout) {
   base::Deadline deadline = base::Deadline::never();
   if (!read_timeout(timeout, deadline)) return nullptr;
@@ -128,6 +133,10 @@ PyObject* close(PyObject* self, PyObject* args, PyObject* names) {
 
 PyObject* finish(PyObject* self, PyObject* wait) {
   Map& map = map_of(self);
+  if (map.is_fed()) {
+    if (wait == Py_True && !map.finish_feed()) return nullptr;
+    Py_RETURN_NONE;
+  }
   if (map.busy_here()) Py_RETURN_NONE;  // its own input closes the engine
   if (!map.enter(true)) return nullptr;
   const bool ok = map.finish(wait == Py_True);
@@ -195,6 +204,7 @@ PyMethodDef kMethods[] = {
     {"_finish", finish, METH_O,
      "submits what is left of an input that has an end; whether to wait"},
     {"_next", next_or_timeout, METH_O, "_next(timeout): the next result"},
+    {"_feed", feed, METH_NOARGS, "reads the input of a map that is fed, in a thread of its own"},
     {"_wait", wait_settled, METH_O,
      "_wait(timeout): whether all that was submitted has its outcome"},
     {"_watch", watch, METH_O,

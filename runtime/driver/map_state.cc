@@ -65,6 +65,8 @@ void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_
   if (last_of_batch) --open_batches_;
   PyObject* watcher = open_batches_ == 0 ? std::exchange(watcher_, nullptr) : nullptr;
   const auto all = open_batches_ == 0 ? std::exchange(all_, nullptr) : nullptr;
+  std::shared_ptr<pool::Event> room;
+  if (last_of_batch && open_batches_ <= room_batches_) room = std::exchange(room_, nullptr);
   const bool wakes = (unordered_ && awaited_ != nullptr) ||
                      (awaited_ == &batch && awaited_item_ == first) ||
                      (last_of_batch && open_batches_ <= awaited_batches_);
@@ -76,6 +78,30 @@ void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_
   if (bell) bell->push(looped);
   if (waiter) waiter->set();
   if (all) all->set();
+  if (room) room->set();
+}
+
+std::shared_ptr<pool::Event> MapState::await_room(int batches) {
+  const std::lock_guard lock(mutex_);
+  auto event = std::make_shared<pool::Event>();
+  room_batches_ = batches;
+  room_ = event;
+  if (open_batches_ <= batches) event->set();
+  return event;
+}
+
+void MapState::notify_room() {
+  std::unique_lock lock(mutex_);
+  const auto room = std::exchange(room_, nullptr);
+  lock.unlock();
+  if (room) room->set();
+}
+
+void MapState::poke() {
+  std::unique_lock lock(mutex_);
+  const auto waiter = std::exchange(waiter_, nullptr);
+  lock.unlock();
+  if (waiter) waiter->set();
 }
 
 std::shared_ptr<pool::Event> MapState::await_all() {

@@ -52,6 +52,13 @@ class MapState {
   // An event that is set when no batch is open; for any number of threads.
   std::shared_ptr<pool::Event> await_all();
 
+  // The same once no more than that many are open, not negative, or at `notify_room`; for one
+  // thread.
+  std::shared_ptr<pool::Event> await_room(int batches);
+  void notify_room();
+  // Sets what `await` returned, so that its thread looks again.
+  void poke();
+
   // Whether there is something to `take`. Requires, with `take`: unordered.
   bool arrived() const;
   std::pair<const MapBatch*, Segment> take();
@@ -77,7 +84,9 @@ class MapState {
   std::shared_ptr<pool::Event> waiter_;  // shared, so that it outlives whoever sets it
   std::shared_ptr<Bell> bell_;           // this and the next instead: both or none
   PyObject* looped_ = nullptr;           // a reference
-  std::shared_ptr<pool::Event> all_;     // what `await_all` returned; null once it is set
+  std::shared_ptr<pool::Event> room_;    // what `await_room` returned; null once it is set
+  int room_batches_ = -1;
+  std::shared_ptr<pool::Event> all_;  // what `await_all` returned; null once it is set
 };
 
 // Where the items of one batch settle.

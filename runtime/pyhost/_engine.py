@@ -88,16 +88,16 @@ class Engine:
         number, applied = self._functions.find(function)
         return engine, self._functions.define(function) if applied else number
 
-    def stream(self, kind, function, iterable, star, chunksize, unordered=False, eager=True):
+    def stream(self, kind, function, iterable, star, chunksize, unordered=False, eager=True, fed=False):
         """An iterator of `kind`, a `core.MapIterator`, over results, which goes on after an exception.
 
-        `star`: each item holds the arguments of a call. `eager`: if the input has a length, all of it is submitted now.
+        `star`: each item holds the arguments of a call. `eager`: all of the input is submitted now; `fed`: a thread
+        in `_feed` will read it; neither: it is read as the results are.
         """
-        has_end = hasattr(type(iterable), "__len__")
         items = map(tuple, iterable) if star else iterable if _is_sliced(type(iterable)) else iter(iterable)
         engine, number = self._number_for_map(function)
         results = engine.stream(kind, number, items, star, chunksize if chunksize and chunksize > 1 else 0, unordered,
-                                has_end, eager and has_end, self, None)
+                                eager and not fed, fed, self, None)
         self._maps.add(results)
         return results
 

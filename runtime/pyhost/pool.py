@@ -3,6 +3,7 @@
 import multiprocessing
 import multiprocessing.pool as stdlib
 import sys
+import threading
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Tuple, TypeVar, Union
@@ -13,6 +14,10 @@ from pyhost._engine import Engine
 from pyhost.async_result import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
 
 _T = TypeVar("_T")
+# Inputs that are read without running code of the user, or waiting.
+_AT_HAND = frozenset({range, str, bytes, bytearray, set, frozenset, dict, type({}.keys()), type({}.values()),
+                      type({}.items())})
+
 _Callback = Optional[Callable[[Any], Any]]
 
 # The standard library's own class also where `pyhost run` has put a subclass in its place.
@@ -160,22 +165,31 @@ class Pool(_Base):
 
         chunksize: as for `map`
 
-        An input with a length is submitted as a whole; another one is read as the results are, a bounded number of
-        items ahead, and to its end by `join`. An exception stands in the place of a result; the next call of `next`
-        returns the next result.
+        A list and its like are submitted as a whole. Another input is read by a thread, a bounded number of items
+        ahead of the results that were taken, and to its end by `join`. An exception stands in the place of a result;
+        the next call of `next` returns the next result.
         """
-        return self._stream(IMapIterator, func, iterable, False, _checked(chunksize))
+        return self._imap(IMapIterator, func, iterable, chunksize)
 
     def imap_unordered(self, func: Callable[[Any], _T], iterable: Iterable[Any],
                        chunksize: Optional[int] = 1) -> "stdlib.IMapIterator[_T]":
         """As `imap`, with the results as they come."""
-        return self._stream(IMapUnorderedIterator, func, iterable, False, _checked(chunksize), unordered=True)
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, True)
 
     def _stream(self, kind, func, iterable, star, chunksize, **how):
         self._check_running()
         if not callable(func):
             raise TypeError(f"`{func!r:.200}` is not callable")
         return self._engine.stream(kind, func, iterable, star, chunksize, **how)
+
+    def _imap(self, kind, func, iterable, chunksize, unordered=False):
+        self._check_running()
+        # What is there already is submitted at once. Other inputs may be endless, or wait for what the caller does.
+        fed = type(iterable) not in _AT_HAND and not isinstance(iterable, (list, tuple))
+        results = self._stream(kind, func, iterable, False, _checked(chunksize), unordered=unordered, fed=fed)
+        if fed:
+            threading.Thread(target=results._feed, name="pyhost-imap", daemon=True).start()
+        return results
 
     def _map(self, func, iterable, star, chunksize):
         self._check_running()
