@@ -18,9 +18,12 @@ def start_of(context):
     return _settings.start_of(context)
 
 
-def settings_of():
-    """What workers of an adopted pool have in common with those of the standard library, beside the start method."""
-    return {"own_arrays": sys.maxsize}
+def settings_of(names, context, daemon=None):
+    """What workers of an adopted pool have in common with those of the standard library, beside the start method.
+
+    names: of the processes, by the start method of the context
+    """
+    return {"own_arrays": sys.maxsize, "process_name": names[context.get_start_method()], "daemon": daemon}
 
 
 def obstacle(cls, adopted, stdlib, context):

@@ -4,6 +4,9 @@ from pyhost import _adopt
 
 _Stdlib = None  # its ProcessPoolExecutor
 
+# How multiprocessing names processes, by start method.
+_NAMES = {"fork": "ForkProcess", "spawn": "SpawnProcess", "forkserver": "ForkServerProcess"}
+
 
 def adopt(module):
     """Replaces the class in concurrent.futures.process, from where every other name of it comes."""
@@ -74,6 +77,6 @@ def _executor(max_workers, context, start, initializer, initargs, max_tasks_per_
     from pyhost import _adopt_contexts
     from pyhost.executor import Executor
     executor = Executor.__new__(Executor)
-    executor._more = _adopt_contexts.settings_of()
+    executor._more = _adopt_contexts.settings_of(_NAMES, context)
     executor.__init__(max_workers, context, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)
     return executor

@@ -105,6 +105,6 @@ def _pool(processes, initializer, initargs, maxtasksperchild, context, start):
     from pyhost import _adopt_contexts
     from pyhost.pool import Pool
     pool = Pool.__new__(Pool)
-    pool._more = _adopt_contexts.settings_of()
+    pool._more = _adopt_contexts.settings_of(_NAMES, context, daemon=True)
     pool.__init__(processes, initializer, initargs, maxtasksperchild, context, start=start)
     return pool

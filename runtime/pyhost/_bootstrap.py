@@ -115,14 +115,23 @@ def identify(number, identity):
     process._children = set()
     process._process_counter = itertools.count(1)
     process._current_process = own
-    if "parent" in facts:
-        process._parent_process = process._ParentProcess(own._parent_name, own._parent_pid,
-                                                         os.pidfd_open(own._parent_pid))
+    process._parent_process = _parent(process, own)
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         util._finalizer_registry.clear()
         util._run_after_forkers()
     del original  # its finalizers are gone only now
+
+
+def _parent(process, own):
+    """The driver, which may be another process than `os.getppid()`. None: the host is no Python."""
+    if own._parent_pid is None:
+        return None
+    try:
+        sentinel = os.pidfd_open(own._parent_pid)
+    except (AttributeError, OSError):  # a kernel, or a Python built for one, that has none
+        return None
+    return process._ParentProcess(own._parent_name, own._parent_pid, sentinel)
 
 
 def _make_process(process, original, number, identity, facts):

@@ -110,6 +110,11 @@ class Snapshot:
         return None
 
 
+def is_named(thing):
+    """Whether `__main__` has it under its own name."""
+    return find(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")) is thing
+
+
 class Imported:
     """`__main__` as workers have it that import it: whatever has a name there has it in every process.
 
@@ -117,8 +122,7 @@ class Imported:
     needs it.
     """
 
-    def knows(self, thing):
-        return find(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")) is thing
+    knows = staticmethod(is_named)
 
     def difference(self, function):
         return None

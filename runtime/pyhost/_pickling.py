@@ -163,7 +163,7 @@ def _dumps(thing, buffer_callback, knows, to_driver):
     before = len(taken) if taken is not None else 0
     try:
         data = _standard_dumps(thing, buffer_callback)
-        if _MAIN not in data:
+        if _MAIN not in data or knows is _main.is_named:
             return data
         if knows is not None and type(thing) is types.FunctionType and knows(thing):
             return data  # by its name, which workers have: no need to import cloudpickle

@@ -118,6 +118,11 @@ def start_of_method(method):
     return _STARTS_OF_CONTEXTS[method]
 
 
+def main_of(context):
+    """What becomes of `__main__` in workers of a pool that was given this multiprocessing context, or None."""
+    return "by value" if context is None or method_of(context) == "fork" else "import"
+
+
 def process_prefix(start):
     """What multiprocessing calls processes of such a start method."""
     return {"fork": "ForkProcess", "zygote": "ForkServerProcess"}.get(start, "SpawnProcess")

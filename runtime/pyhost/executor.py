@@ -27,7 +27,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
 
     max_workers: how many, or `(fewest, most)` for as many as the load wants; None: what `pyhost run --workers`
         says, else the CPUs this process may use
-    mp_context: a multiprocessing context, of which the start method counts; `start` is the direct way
+    mp_context: a multiprocessing context, of which the start method counts; `start` is the direct way. With that of
+        `spawn` or `forkserver` workers import the main module, which then needs a guard, as in multiprocessing
     initializer, initargs: called in each worker before its first call; when it raises, every call fails with
         `StartupError`
     max_tasks_per_child: a worker is replaced after so many calls; as in the standard library, not with an
@@ -86,7 +87,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            on_crash=on_crash, **self._more)
+            on_crash=on_crash, main=_settings.main_of(mp_context), **self._more)
         self._context = mp_context
         self._method = method
         self._engine = Engine(settings, initializer, tuple(initargs))

@@ -47,7 +47,8 @@ class Pool(_Base):
     initializer, initargs: called in each worker before its first call; when it raises, every call fails with
         `StartupError`
     maxtasksperchild: a worker is replaced after so many calls
-    context: a multiprocessing context, of which the start method counts; `start` is the direct way
+    context: a multiprocessing context, of which the start method counts; `start` is the direct way. With that of
+        `spawn` or `forkserver` workers import the main module, which then needs a guard, as in multiprocessing
 
     The rest is as for `Executor`. A worker that dies fails the call it ran, with `WorkerCrashed`, where
     multiprocessing would wait for ever; the others go on. Arrays can be written to in tasks, and as results, as in
@@ -81,7 +82,7 @@ class Pool(_Base):
             processes, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker, max_tasks_per_worker=maxtasksperchild,
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            **{"on_crash": on_crash, "own_arrays": sys.maxsize, **self._more})
+            main=_settings.main_of(context), **{"on_crash": on_crash, "own_arrays": sys.maxsize, **self._more})
         self._engine: Any = Engine(settings, initializer, tuple(initargs), killed_at_exit=True)
         self._processes = self._engine.start()
         self._native = self._engine.native  # outlives the engine, for `join`

@@ -159,6 +159,49 @@ engine.close()
 """)
             self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "Point\n"))
 
+    def test_a_context_of_multiprocessing_asks_for_it(self):
+        for pool in ("pyhost.Executor(1, mp_context=context)", "pyhost.Pool(1, context=context)"):
+            for method in ("spawn", "forkserver", "fork"):
+                outcome = self.run_python(f"""
+import multiprocessing, pyhost
+def name(_): return __name__
+if __name__ == "__main__":
+    context = multiprocessing.get_context("{method}")
+    with {pool} as pool:
+        print(list(pool.map(name, [1])))
+""")
+                expected = "['__main__']\n" if method == "fork" else "['__mp_main__']\n"
+                self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", expected))
+
+
+ADOPTED = """
+import concurrent.futures, multiprocessing, os
+def who(_):
+    own = multiprocessing.current_process()
+    return __name__, own.name, own.daemon, own._identity, multiprocessing.parent_process().pid
+if __name__ == "__main__":
+    before = 0
+    def expect(name, number, daemon):
+        main = "__main__" if method == "fork" else "__mp_main__"
+        return [(main, f"{name}-{before + number}", daemon, (before + number,), os.getpid())]
+    names = {"fork": "Fork", "spawn": "Spawn", "forkserver": "ForkServer"}
+    for method, name in names.items():
+        context = multiprocessing.get_context(method)
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            print(list(pool.map(who, [1])) == expect(f"{name}Process", 1, False))
+        with context.Pool(1) as pool:
+            print(pool.map(who, [1]) == expect(f"{name}PoolWorker", 2, True))
+        before += 2
+"""
+
+
+class Adopted(DriverCase):
+    def test_workers_are_to_a_script_what_they_are_under_python(self):
+        script = self.script(ADOPTED)
+        for command in ((harness.PYTHON, script), (harness.PYHOST, "run", script)):
+            outcome = self.run_program(*command)
+            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True\n" * 6))
+
 
 if __name__ == "__main__":
     unittest.main()
