@@ -157,6 +157,46 @@ def _standard_dumps(thing, buffer_callback):
     return file.getvalue()
 
 
+class _Unknown(Exception):
+    """Something of `__main__` that workers do not have."""
+
+
+class _Nothing:
+    """A file that keeps nothing."""
+
+    @staticmethod
+    def write(data):
+        return len(data)
+
+
+class _Looking(pickle.Pickler):
+    """Finds what of `__main__` a pickle names."""
+
+    def __init__(self, reducers, knows):
+        super().__init__(_Nothing, 5, buffer_callback=lambda buffer: None)
+        if reducers:
+            self.dispatch_table = {**copyreg.dispatch_table, **reducers}
+        self._knows = knows
+
+    def reducer_override(self, thing):
+        named = (isinstance(thing, (types.FunctionType, type)) and thing.__module__ == "__main__"
+                 or _wrappers.is_named_in_main(thing))
+        if named and not self._knows(thing):
+            raise _Unknown
+        return NotImplemented
+
+
+def _names_only(thing, knows):
+    """Whether workers have all of `__main__` that the standard library's pickle of it names."""
+    if type(thing) is types.FunctionType:
+        return knows(thing)
+    try:
+        _Looking(_spawning.reducers(), knows).dump(thing)
+    except _Unknown:
+        return False
+    return True
+
+
 def _dumps(thing, buffer_callback, knows, to_driver):
     # The core's callback is bound to the list it appends to: a second attempt starts over.
     taken = getattr(buffer_callback, "__self__", None)
@@ -165,8 +205,8 @@ def _dumps(thing, buffer_callback, knows, to_driver):
         data = _standard_dumps(thing, buffer_callback)
         if _MAIN not in data or knows is _main.is_named:
             return data
-        if knows is not None and type(thing) is types.FunctionType and knows(thing):
-            return data  # by its name, which workers have: no need to import cloudpickle
+        if knows is not None and _names_only(thing, knows):
+            return data  # what it names workers have: no need to import cloudpickle
     except MemoryError:
         raise
     except Exception:

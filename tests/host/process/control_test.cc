@@ -233,6 +233,17 @@ TEST_F(Control, ClosesDescriptorsThatCameInExcess) {
   EXPECT_EQ(lowest_free_descriptor(), before);
 }
 
+TEST_F(Control, OneMessageCarriesAsManyInheritedDescriptorsAsTheKernelAllows) {
+  std::array<int, kMostInherited> fds;
+  fds.fill(STDERR_FILENO);
+
+  ASSERT_TRUE(send_control(ours(), {.kind = ControlKind::inherit}, "", fds));
+  auto received = receive_control(theirs(), true);
+
+  ASSERT_TRUE(received);
+  EXPECT_EQ(received->message->fds.size(), kMostInherited);
+}
+
 TEST_F(Control, RefusesToSendMoreDescriptorsThanAMessageCarries) {
   std::array<int, kForkFds + 1> fds;
   fds.fill(STDERR_FILENO);

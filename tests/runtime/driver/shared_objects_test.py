@@ -115,6 +115,39 @@ if __name__ == "__main__":
         self.run_with("forkserver", "spawn")
 
 
+class Restarts(DriverCase):
+    def test_workers_of_a_zygote_that_was_replaced_have_the_same_descriptors(self):
+        outcome = self.run_python("""
+import multiprocessing, os, signal, pyhost
+def set_up(connection):
+    import __main__
+    __main__.kept = connection
+def send(what):
+    import __main__
+    __main__.kept.send(what)
+    return os.getppid()
+if __name__ == "__main__":
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    executor = pyhost.Executor(1, start="zygote", initializer=set_up, initargs=(writer,))
+    os.kill(executor.submit(send, "first").result(30), signal.SIGKILL)
+    while True:
+        try:
+            executor.submit(send, "second").result(30)
+            break
+        except pyhost.WorkerCrashed:
+            pass
+    writer.close()
+    executor.shutdown()
+    print(reader.recv(), reader.recv())
+    try:
+        reader.recv()
+    except EOFError:
+        print("nobody has the other end any more")
+""")
+        self.assertEqual((outcome.status, outcome.out),
+                         (0, "first second\nnobody has the other end any more\n"))
+
+
 class Refusals(DriverCase):
     def test_a_lock_for_forked_processes_is_refused_elsewhere(self):
         outcome = self.run_python("""
