@@ -169,7 +169,8 @@ class Publisher:
 
 # In workers.
 
-_maps = collections.OrderedDict()  # inode -> mmap, the last used last
+# By inode, the last used last.
+_maps: "collections.OrderedDict[int, mmap.mmap]" = collections.OrderedDict()
 
 
 def opened(shared):

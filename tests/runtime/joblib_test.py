@@ -61,11 +61,12 @@ def mapped_copies():
 
 
 def open_copies():
-    found = 0
+    found = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            found += "pyhost-joblib" in os.readlink(f"/proc/self/fd/{name}")
-    return found
+            if "pyhost-joblib" in os.readlink(f"/proc/self/fd/{name}"):
+                found.add(os.stat(int(name)).st_ino)
+    return len(found)
 
 
 _kept = []
