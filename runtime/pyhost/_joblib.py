@@ -91,7 +91,7 @@ class PyhostBackend(AutoBatchingMixin, ParallelBackendBase):
     apply_async = submit  # its name before joblib 1.5
 
     def retrieve_result_callback(self, out):
-        return out.get()
+        return out.results(None)
 
     def retrieve_result(self, out, timeout=None):
         return out.get(timeout)
@@ -148,6 +148,7 @@ class _Call:
         self._lock = threading.Lock()
         self._jobs = set()
         self._failure = None
+        self._moment = object()
 
     def renewed(self, backend):
         """The same workers for the next call."""
@@ -158,10 +159,15 @@ class _Call:
 
     def submit(self, func, callback):
         used = None
+        moment = self._moment
         try:
-            future, used = self._engine.start_batch(*_joblib_tasks.dumps(func), self._max_nbytes)
+            future, used = self._engine.start_batch(*_joblib_tasks.dumps(func), self._max_nbytes, moment)
         except core.MarshalError as error:
             future = failed(error)
+        # joblib takes items for several batches at once; what is left of them it submits before the iterator goes on.
+        taken = getattr(getattr(callback, "parallel", None), "_ready_batches", None)
+        if taken is None or taken.empty():
+            self._moment = object()
         job = _Job(self, future, callback, used)
         with self._lock:
             self._jobs.add(job)
@@ -236,12 +242,17 @@ class _Job:
 
     def get(self, timeout=None):
         """The results of the batch. Raises multiprocessing.TimeoutError when it has none after `timeout` seconds."""
-        error = self._wait(timeout)
-        if error is not None:
-            raise error  # not while another one is handled, which would take the place of its cause
+        found = self.results(timeout)
         self.complete(self.future)
         if self._error is not None:
             raise self._error
+        return found
+
+    def results(self, timeout):
+        """As `get`, without telling joblib first."""
+        error = self._wait(timeout)
+        if error is not None:
+            raise error  # not while another one is handled, which would take the place of its cause
         return self.future.result()[1]
 
     def _wait(self, timeout):

@@ -4,8 +4,8 @@
     memfd                <--- /proc/PID/fd/N ---  mapped once, read-only, for as many batches as come
     memcmp before each batch: changed in place -> a new memfd
 
-A copy is compared with the array whenever a batch is submitted, so no task ever gets what the array held before.
-Comparing costs as much as copying into memory that is warm, a sixth of copying into fresh memory, and spares each
+A copy is compared with the array whenever a batch is submitted, so no task ever gets what the array held before;
+once for batches between which the caller's code cannot have run. Comparing costs as much as copying into memory that is warm, a sixth of copying into fresh memory, and spares each
 task to map it anew. Arrays that cannot be written to are not compared.
 """
 
@@ -57,6 +57,7 @@ class _Copy:
             os.close(fd)
             raise
         self.owner = weakref.ref(_owner(view.obj))
+        self.moment = None  # of the last comparison
         self.users = 0  # batches under way
         self.is_current = True
 
@@ -101,21 +102,23 @@ class Publisher:
         self._copies = collections.OrderedDict()  # (address, size) -> _Copy, the last used last
         self._stale = collections.deque(maxlen=256)  # inodes of those that are closed, and perhaps still mapped
 
-    def share(self, buffers, is_large):
-        """(the buffers, with `Shared`s for the large ones; what `done` takes when the batch has ended)."""
+    def share(self, buffers, is_large, moment):
+        """(the buffers, with `Shared`s for the large ones; what `done` takes when the batch has ended).
+
+        moment: what is not compared again at the same one
+        """
         used = []
-        if any(map(is_large, buffers)):
-            with self._lock:
-                buffers = [self._share(buffer, used) if is_large(buffer) else buffer for buffer in buffers]
+        with self._lock:
+            buffers = [self._share(buffer, used, moment) if is_large(buffer) else buffer for buffer in buffers]
         return buffers, used
 
-    def _share(self, buffer, used):
+    def _share(self, buffer, used, moment):
         view = buffer.raw()
         if not isinstance(view.obj, numpy.ndarray):
             return buffer
         key = _address(view), view.nbytes
         copy = self._copies.get(key)
-        if copy is None or not copy.holds(view):
+        if copy is None or not (copy.moment is moment and copy.owner() is _owner(view.obj) or copy.holds(view)):
             if copy is not None:
                 copy.is_current = False
                 self._drop_unused(key, copy)
@@ -125,6 +128,7 @@ class Publisher:
                 return buffer  # memory is short: the pool says so, or manages
             self._copies[key] = copy
         self._copies.move_to_end(key)
+        copy.moment = moment
         copy.users += 1
         used.append((key, copy))
         return copy.shared

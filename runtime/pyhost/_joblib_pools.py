@@ -86,15 +86,18 @@ class _JoblibEngine(Engine):
     def closed(self):
         return self._closed
 
-    def start_batch(self, data, buffers, max_nbytes):
-        """Submits what `_joblib_tasks.dumps` made; (future, what `end_batch` takes when that is done)."""
+    def start_batch(self, data, buffers, max_nbytes, moment):
+        """Submits what `_joblib_tasks.dumps` made; (future, what `end_batch` takes when that is done).
+
+        moment: the same object as long as no large array can have been changed
+        """
         used, stale = (), ()
         with self._batches_lock:
             self._batches += 1
         try:
             if any(_joblib_tasks.is_large(buffer, max_nbytes) for buffer in buffers):
                 buffers, used = self._find_publisher().share(
-                    buffers, lambda buffer: _joblib_tasks.is_large(buffer, max_nbytes))
+                    buffers, lambda buffer: _joblib_tasks.is_large(buffer, max_nbytes), moment)
             if self._publisher is not None:
                 stale = self._publisher.stale()
             arguments = (data, buffers, max_nbytes, stale)

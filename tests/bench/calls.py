@@ -73,6 +73,22 @@ def value(pool, size):
     return {"p50_ms": statistics.median(times)}
 
 
+def array(pool, mib=256, count=8):
+    """An array that many calls take: in the first map, in later ones, and after it was changed in place."""
+    import numpy
+    numbers = numpy.ones(mib << 17)
+    found = {}
+    pool.map(work.noop, range(10))
+    for name in ("first_ms", "again_ms", "again_ms", "again_ms", "changed_ms"):
+        if name == "changed_ms":
+            numbers[-1] = 2
+        begin = now()
+        totals = pool.map(work.total, [numbers] * count)
+        found.setdefault(name, []).append((now() - begin) * 1e3)
+        found["stale"] = [int(sum(total != numbers.sum() for total in totals))]
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
 def text_echo(_, size):
     """JSON text to objects and back, in one process: the codec alone."""
     import pyhost._core  # loads the native half
@@ -137,5 +153,5 @@ def check(holds):
         raise SystemExit("a wrong answer")
 
 
-SCENARIOS = {"latency": latency, "single": single, "map": map_ints, "value": value, "text": text_echo,
+SCENARIOS = {"latency": latency, "single": single, "map": map_ints, "value": value, "text": text_echo, "array": array,
              "in_flight": in_flight, "map_in_flight": map_in_flight, "cancel": cancel}

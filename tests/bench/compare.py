@@ -65,7 +65,8 @@ def median(runs, metric):
 def ratio(row, measured):
     """How pyhost compares with doing without a pool and with the best of the others; empty: nothing to compare."""
     figures = {pool: median(runs, row.metric) for pool, runs in measured.items()}
-    ours = figures.pop("pyhost", None)
+    name = next((pool for pool in figures if pool.startswith("pyhost")), None)
+    ours = figures.pop(name, None)
     figures = {pool: value for pool, value in figures.items() if value}
     if not figures or not ours:
         return ""
@@ -73,7 +74,7 @@ def ratio(row, measured):
     compared = [pool for pool in figures if pool == "serial"]
     if others:
         compared.append((max if row.more_is_better else min)(others, key=figures.get))
-    return "pyhost: " + ", ".join(
+    return f"{name}: " + ", ".join(
         f"{ours / figures[pool] if row.more_is_better else figures[pool] / ours:,.2f} x {pool}" for pool in compared)
 
 

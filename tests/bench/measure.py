@@ -34,8 +34,8 @@ def run(command, **options):
 
 
 def program(build, pool, script, workers):
-    """How a script is started that uses this pool."""
-    if pool == "pyhost":
+    """How a script is started that uses this pool. joblib's own script runs on pyhost without a change."""
+    if pool.startswith("pyhost"):
         return [build / "bin/pyhost", "run", HERE / script, "--workers", workers, "--python", PYTHON, "--"]
     return [PYTHON, HERE / script]
 

@@ -119,4 +119,4 @@ class Joblib:
 
 
 POOLS = {"serial": Serial, "threads": Threads, "mp.Pool": MpPool, "futures": Futures, "joblib": Joblib,
-         "pyhost": Pyhost}
+         "pyhost": Pyhost, "pyhost joblib": Joblib}

@@ -4,6 +4,7 @@ import dataclasses
 
 ALL = ("serial", "threads", "mp.Pool", "futures", "joblib", "pyhost")
 POOLS = ("mp.Pool", "futures", "joblib", "pyhost")
+JOBLIB = ("joblib", "pyhost joblib")
 SUBMITTING = ("mp.Pool", "futures", "pyhost")
 
 
@@ -30,6 +31,12 @@ ROWS = (
       for label, size in (("1 KB", 1000), ("100 KB", 100_000), ("10 MB", 10_000_000))),
     *(Row("json", f"JSON text of {label} to objects and back, in one process", "text", ("pyhost",), "times_faster",
           True, parameters={"size": size}) for label, size in (("1 KB", 1000), ("10 MB", 10_000_000))),
+    Row("joblib", "joblib: one call that does nothing", "latency", JOBLIB, "p50_us"),
+    Row("joblib", "joblib: 100,000 tiny calls", "map", JOBLIB, "per_second", True, parameters={"count": 100_000}),
+    Row("joblib", "joblib: a nested dict of 100 KB there and back", "value", JOBLIB, "p50_ms",
+        parameters={"size": 100_000}),
+    Row("joblib", "joblib: 8 calls sum the same 256 MiB of float64", "array", JOBLIB, "again_ms"),
+    Row("joblib", "joblib: start to first result, 2 workers", "start", JOBLIB, "ms", parameters={"numpy": 0}),
     Row("lines", "1,000,000 JSON lines through a function", "lines", ("serial", "pyhost"), "per_second", True),
     *(Row("start", f"start to first result, {workers} workers{text}", "start",
           ("serial", *POOLS), "ms", workers=workers, parameters={"numpy": numpy})

@@ -26,7 +26,7 @@ def main(name, workers):
         import concurrent.futures
         with concurrent.futures.ProcessPoolExecutor(workers) as executor:
             say(executor.submit(answer, 1).result())
-    elif name == "joblib":
+    elif name.endswith("joblib"):
         import joblib
         with joblib.Parallel(workers) as parallel:
             say(parallel([joblib.delayed(answer)(1)])[0])
