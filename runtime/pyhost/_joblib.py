@@ -33,6 +33,8 @@ _SafeFunction = getattr(_parallel_backends, "SafeFunction", None)
 _BATCH_SECONDS = 0.02
 # From one batch to the next it grows at most so much: the first items need not be like the others.
 _GROWTH = 8
+# joblib takes that many items per worker from its iterator, at some 3 us each, before it submits any of them.
+_MOST_TASKS = 2000
 
 
 class PyhostBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -107,7 +109,8 @@ class PyhostBackend(AutoBatchingMixin, ParallelBackendBase):
         each = max(seconds / batch_size, 1e-7)
         before = self._smoothed_batch_duration  # of one task
         self._smoothed_batch_duration = each = 0.8 * before + 0.2 * each if before else each
-        self._effective_batch_size = max(1, min(int(_BATCH_SECONDS / each), _GROWTH * self._effective_batch_size))
+        wanted = min(int(_BATCH_SECONDS / each), _GROWTH * self._effective_batch_size, _MOST_TASKS)
+        self._effective_batch_size = max(1, wanted)
 
     def abort_everything(self, ensure_ready=True):
         """Revokes what is queued and stops what runs. The workers stay, but those that do not stop."""
