@@ -50,7 +50,7 @@ enum class Kind : std::uint16_t {
 enum class Codec : std::uint8_t { none = 0, json = 1, pickle = 2, i64 = 3, f64 = 4, range = 5 };
 
 // How the worker turns an item into arguments.
-enum class Style : std::uint8_t { value = 0, args = 1, kwargs = 2, call = 3 };
+enum class Style : std::uint8_t { value = 0, args = 1, kwargs = 2, call = 3, within = 4 };
 
 enum class Status : std::uint16_t {
   ok = 0,       // payload: the result, in the codec of the call

@@ -1,5 +1,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <driver/context.h>
 #include <driver/engine_object.h>
 #include <driver/fleet.h>
 #include <driver/handle.h>
@@ -31,6 +32,7 @@ using python::PyRef;
 struct EngineObject {
   PyObject_HEAD std::shared_ptr<EngineHandle> handle;
   PyObject* dumps;
+  PyObject* carry;  // see context.h; may be null
 };
 
 EngineObject* engine_object(PyObject* self) {
@@ -89,22 +91,26 @@ PyObject* submit(PyObject* object, PyObject* const* args, Py_ssize_t count) {
   }
   pool::Batch batch;
   batch.function = static_cast<std::uint32_t>(PyLong_AsUnsignedLong(args[1]));
+  PyRef context;
   if (PyErr_Occurred() != nullptr || !read_limits(args[4], batch.limits) ||
-      !encode_call(args[2], args[3], self->dumps, batch)) {
+      !take_context(self->carry, context) ||
+      !encode_call(args[2], args[3], context.get(), self->dumps, batch)) {
     return nullptr;
   }
   return submit_task(type, self->handle, std::move(batch));
 }
 
 // Null with an exception set, else an iterator; `settings` lacks only the style.
-PyObject* start_map(EngineObject* self, MapSettings& settings, PyObject* items, bool star,
+PyObject* start_map(EngineObject* self, MapSettings& settings, PyObject* items, int style,
                     PyObject* owner, PyTypeObject* type) {
   if (!PyIter_Check(items) && !PyRange_Check(items) && !PyObject_CheckBuffer(items)) {
     PyErr_SetString(PyExc_TypeError, "expected an iterator");
     return nullptr;
   }
-  settings.style = star ? wire::Style::args : wire::Style::value;
-  MapInput input(PyRef::borrow(items), !star, PyRef::borrow(self->dumps));
+  settings.style = style == 0   ? wire::Style::value
+                   : style == 1 ? wire::Style::args
+                                : wire::Style::within;
+  MapInput input(PyRef::borrow(items), style == 0, PyRef::borrow(self->dumps));
   return make_map_iterator(self->handle, std::move(input), settings, owner, type);
 }
 
@@ -112,8 +118,8 @@ PyObject* map(PyObject* object, PyObject* args) {
   EngineObject* self = engine_object(object);
   MapSettings settings;
   PyObject *iterator = nullptr, *timeout = nullptr, *owner = nullptr, *limits = nullptr;
-  int star = 0, runs_unread = 0, has_end = 0;
-  if (!PyArg_ParseTuple(args, "IOpIIOppOO:map", &settings.function, &iterator, &star,
+  int style = 0, runs_unread = 0, has_end = 0;
+  if (!PyArg_ParseTuple(args, "IOiIIOppOO:map", &settings.function, &iterator, &style,
                         &settings.count, &settings.ahead, &timeout, &runs_unread, &has_end, &owner,
                         &limits) ||
       !read_limits(limits, settings.limits)) {
@@ -124,16 +130,16 @@ PyObject* map(PyObject* object, PyObject* args) {
   std::optional<base::Duration> duration;
   if (!read_duration(timeout, duration)) return nullptr;
   if (duration) settings.deadline = base::Deadline::in(*duration);
-  return start_map(self, settings, iterator, star != 0, owner, nullptr);
+  return start_map(self, settings, iterator, style, owner, nullptr);
 }
 
 PyObject* stream(PyObject* object, PyObject* args) {
   EngineObject* self = engine_object(object);
   MapSettings settings;
   PyObject *type = nullptr, *iterator = nullptr, *owner = nullptr, *limits = nullptr;
-  int star = 0, unordered = 0, eager = 0, fed = 0;
-  if (!PyArg_ParseTuple(args, "O!IOpIpppOO:stream", &PyType_Type, &type, &settings.function,
-                        &iterator, &star, &settings.count, &unordered, &eager, &fed, &owner,
+  int style = 0, unordered = 0, eager = 0, fed = 0;
+  if (!PyArg_ParseTuple(args, "O!IOiIpppOO:stream", &PyType_Type, &type, &settings.function,
+                        &iterator, &style, &settings.count, &unordered, &eager, &fed, &owner,
                         &limits) ||
       !read_limits(limits, settings.limits)) {
     return nullptr;
@@ -148,7 +154,7 @@ PyObject* stream(PyObject* object, PyObject* args) {
   settings.has_end = fed == 0;
   settings.eager = eager != 0;
   settings.fed = fed != 0;
-  return start_map(self, settings, iterator, star != 0, owner, wanted);
+  return start_map(self, settings, iterator, style, owner, wanted);
 }
 
 PyObject* start_drain(PyObject* self, PyObject*) {
@@ -175,9 +181,11 @@ PyObject* broadcast_call(PyObject* object, PyObject* args) {
   EngineObject* self = engine_object(object);
   pool::Batch batch;
   PyObject *call_args = nullptr, *kwargs = nullptr;
+  PyRef context;
   if (!PyArg_ParseTuple(args, "IO!O:broadcast", &batch.function, &PyTuple_Type, &call_args,
                         &kwargs) ||
-      !encode_call(call_args, kwargs, self->dumps, batch)) {
+      !take_context(self->carry, context) ||
+      !encode_call(call_args, kwargs, context.get(), self->dumps, batch)) {
     return nullptr;
   }
   return broadcast(self->handle, std::move(batch));
@@ -250,6 +258,13 @@ PyObject* workers(PyObject* self, void*) {
   return engine ? PyLong_FromLong(without_gil([&] { return engine->workers(); })) : nullptr;
 }
 
+int set_carry(PyObject* self, PyObject* carry, void*) {
+  if (carry == Py_None) carry = nullptr;
+  const PyRef before =
+      PyRef::steal(std::exchange(engine_object(self)->carry, PyRef::borrow(carry).release()));
+  return 0;
+}
+
 PyObject* drained(PyObject* self, void*) {
   const EngineHandle& handle = *engine_object(self)->handle;
   return PyBool_FromLong(handle.drained() || !handle.usable());
@@ -258,11 +273,13 @@ PyObject* drained(PyObject* self, void*) {
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(engine_object(self)->dumps);
+  Py_VISIT(engine_object(self)->carry);
   return 0;
 }
 
 int clear(PyObject* self) {
   Py_CLEAR(engine_object(self)->dumps);
+  Py_CLEAR(engine_object(self)->carry);
   return 0;
 }
 
@@ -280,9 +297,9 @@ PyMethodDef kMethods[] = {
     {"submit", reinterpret_cast<PyCFunction>(slot(submit)), METH_FASTCALL,
      "submit(type, function, args, kwargs, limits) -> task"},
     {"map", map, METH_VARARGS,
-     "map(function, iterator, star, count, ahead, timeout, runs_unread, has_end, owner, limits)"},
+     "map(function, iterator, style, count, ahead, timeout, runs_unread, has_end, owner, limits)"},
     {"stream", stream, METH_VARARGS,
-     "stream(type, function, iterator, star, count, unordered, eager, fed, owner, limits): a map "
+     "stream(type, function, iterator, style, count, unordered, eager, fed, owner, limits): a map "
      "that goes on"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
@@ -306,6 +323,7 @@ PyGetSetDef kProperties[] = {
     {"failure", failure, nullptr, "the exception that says why nothing can run any more, or None",
      nullptr},
     {"broken", broken, nullptr, "whether a crash broke the pool, as `on_crash` asked for", nullptr},
+    {"carry", nullptr, set_carry, "makes the context of a call, see pyhost._context", nullptr},
     {"drained", drained, nullptr, "whether nothing of it runs any more", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
@@ -319,6 +337,10 @@ bool is_engine(PyObject* object) {
 
 const std::shared_ptr<EngineHandle>& handle_of(PyObject* engine) {
   return engine_object(engine)->handle;
+}
+
+PyObject* carry_of(PyObject* engine) {
+  return engine_object(engine)->carry;
 }
 
 PyObject* dumps_of(PyObject* engine) {

@@ -13,8 +13,10 @@ namespace pyhost::driver {
 //   Engine(*, start, python, image, preload, sys_path, dumps, settings, limits, initializer)
 //   define(codec, definition, name) -> int      codec: "none" (a registry number), "pickle" (bytes)
 //   submit(type, function, args, kwargs, limits) -> Task       `type`: Task or a subclass
-//   map(function, iterator, star, count, ahead, timeout, runs_unread, has_end, owner, limits)
+//   map(function, iterator, style, count, ahead, timeout, runs_unread, has_end, owner, limits)
+//       `style`: items are 0 single arguments, 1 tuples of them, 2 (args, kwargs, context)
 //   broadcast(function, args, kwargs) -> list, stacks(timeout) -> list, stats() -> dict
+//   carry          None, or `pyhost._context.carrier`'s for calls that take the context along
 //   start_drain(), wait_drained(), drained, cancel_queued(), kill()       see EngineHandle
 //
 // `settings`: a dict, see wanted.cc; `limits`: Limits or None; `initializer`: (definition, name,
@@ -26,5 +28,6 @@ bool add_engine_type(PyObject* module);
 bool is_engine(PyObject* object);
 const std::shared_ptr<EngineHandle>& handle_of(PyObject* engine);
 PyObject* dumps_of(PyObject* engine);
+PyObject* carry_of(PyObject* engine);  // what `take_context` calls, borrowed; may be null
 
 }  // namespace pyhost::driver

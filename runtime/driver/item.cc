@@ -40,12 +40,18 @@ bool read_definition(std::string_view codec, PyObject* definition, wire::Codec& 
   return true;
 }
 
-bool encode_call(PyObject* args, PyObject* kwargs, PyObject* dumps, pool::Batch& batch) {
+bool encode_call(PyObject* args, PyObject* kwargs, PyObject* context, PyObject* dumps,
+                 pool::Batch& batch) {
   PyRef both;
   PyObject* value = args;
   batch.codec = wire::Codec::pickle;
   batch.style = wire::Style::args;
-  if (kwargs != Py_None && PyDict_GET_SIZE(kwargs) != 0) {
+  if (context != nullptr) {
+    both = PyRef::steal(PyTuple_Pack(3, args, kwargs, context));
+    if (!both) return false;
+    value = both.get();
+    batch.style = wire::Style::within;
+  } else if (kwargs != Py_None && PyDict_GET_SIZE(kwargs) != 0) {
     both = PyRef::steal(PyTuple_Pack(2, args, kwargs));
     if (!both) return false;
     value = both.get();
@@ -54,9 +60,10 @@ bool encode_call(PyObject* args, PyObject* kwargs, PyObject* dumps, pool::Batch&
   return encode_framed(value, dumps, batch.payload);
 }
 
-bool encode_vector(PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject* dumps,
-                   pool::Batch& batch) {
-  if (count == 1 && names == nullptr && python::append_scalar_item(args[0], batch.payload)) {
+bool encode_vector(PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject* context,
+                   PyObject* dumps, pool::Batch& batch) {
+  if (count == 1 && context == nullptr && names == nullptr &&
+      python::append_scalar_item(args[0], batch.payload)) {
     batch.codec = wire::Codec::pickle;
     batch.style = wire::Style::value;
     return true;
@@ -64,7 +71,7 @@ bool encode_vector(PyObject* const* args, Py_ssize_t count, PyObject* names, PyO
   PyRef tuple;
   PyRef dict;
   if (!gather(args, count, names, tuple, dict)) return false;
-  return encode_call(tuple.get(), dict ? dict.get() : Py_None, dumps, batch);
+  return encode_call(tuple.get(), dict ? dict.get() : Py_None, context, dumps, batch);
 }
 
 bool gather(PyObject* const* args, Py_ssize_t count, PyObject* names, PyRef& tuple, PyRef& dict) {

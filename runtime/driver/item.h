@@ -13,13 +13,14 @@ namespace pyhost::driver {
 // through `dumps` (pyhost._pickling). False with an exception set; the payload is as it was then.
 bool encode_framed(PyObject* value, PyObject* dumps, std::string& payload);
 
-// The arguments of one call, into `batch`: a tuple, and a dict or None. False with an exception
-// set.
-bool encode_call(PyObject* args, PyObject* kwargs, PyObject* dumps, pool::Batch& batch);
+// The arguments of one call, into `batch`: a tuple, a dict or None, and what `take_context` found,
+// or null. False with an exception set.
+bool encode_call(PyObject* args, PyObject* kwargs, PyObject* context, PyObject* dumps,
+                 pool::Batch& batch);
 
 // The same for arguments as vectorcall passes them, which need no tuple in the simplest case.
-bool encode_vector(PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject* dumps,
-                   pool::Batch& batch);
+bool encode_vector(PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject* context,
+                   PyObject* dumps, pool::Batch& batch);
 
 // What vectorcall passes as a tuple and a dict (null without keywords). False with an exception.
 bool gather(PyObject* const* args, Py_ssize_t count, PyObject* names, python::PyRef& tuple,

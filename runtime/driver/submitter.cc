@@ -1,4 +1,5 @@
 #include <Python.h>
+#include <driver/context.h>
 #include <driver/engine_object.h>
 #include <driver/item.h>
 #include <driver/known.h>
@@ -52,7 +53,9 @@ PyObject* submit_known(Submitter* self, std::uint32_t number, PyObject* const* a
   pool::Batch batch;
   batch.function = number;
   batch.limits = self->limits;
-  if (encode_vector(args, count, names, dumps.get(), batch)) {
+  PyRef context;
+  if (!take_context(carry_of(self->engine), context)) return nullptr;
+  if (encode_vector(args, count, names, context.get(), dumps.get(), batch)) {
     return submit_task(type, handle, std::move(batch));
   }
   if (!python::marshal_error_pending()) return nullptr;

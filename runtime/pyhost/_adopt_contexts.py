@@ -23,7 +23,8 @@ def settings_of(names, context, daemon=None):
 
     names: of the processes, by the start method of the context
     """
-    return {"own_arrays": sys.maxsize, "process_name": names[context.get_start_method()], "daemon": daemon}
+    return {"own_arrays": sys.maxsize, "process_name": names[context.get_start_method()], "daemon": daemon,
+            "as_stdlib": True}
 
 
 def obstacle(cls, adopted, stdlib, context):

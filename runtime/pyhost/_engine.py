@@ -5,7 +5,7 @@ import sys
 import threading
 import weakref
 
-from pyhost import _inheritance, _initializer, _lifecycle, _limits, _main, _settings
+from pyhost import _context, _inheritance, _initializer, _lifecycle, _limits, _main, _settings
 from pyhost._core import core
 from pyhost._functions import Functions, register
 from pyhost._pickling import Pickling
@@ -40,6 +40,7 @@ class Engine:
         self._processes = None
         self._failure = None  # of the pool, once that is closed
         self._start_method = None  # that of the native engine
+        self._carry = None  # takes context variables along
         self._siblings = {}  # memory cap -> a pool that differs in nothing else
         _lifecycle.adopt(self)
 
@@ -78,10 +79,17 @@ class Engine:
         count = chunksize if chunksize is not None and chunksize > 1 else 0
         has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
         keep = keep and buffersize is None
-        results = engine.map(number, items, star or len(iterables) != 1, count, buffersize or 0, timeout, keep, has_end, self,
-                             limits)
+        items, style = self._in_context(items, star or len(iterables) != 1)
+        results = engine.map(number, items, style, count, buffersize or 0, timeout, keep, has_end, self, limits)
         self._maps.add(results)
         return results
+
+    def _in_context(self, items, star):
+        """Items that take the context variables of the caller along, if any are set; and how the engine calls that."""
+        context = self._carry() if self._carry is not None else None
+        if context is None:
+            return items, int(star)
+        return _context.within(iter(items), star, context), 2
 
     def _number_for_map(self, function):
         engine = self._ready(function)
@@ -96,7 +104,8 @@ class Engine:
         """
         items = map(tuple, iterable) if star else iterable if _is_sliced(type(iterable)) else iter(iterable)
         engine, number = self._number_for_map(function)
-        results = engine.stream(kind, number, items, star, chunksize if chunksize and chunksize > 1 else 0, unordered,
+        items, style = self._in_context(items, star)
+        results = engine.stream(kind, number, items, style, chunksize if chunksize and chunksize > 1 else 0, unordered,
                                 eager and not fed, fed, self, None)
         self._maps.add(results)
         return results
@@ -167,7 +176,8 @@ class Engine:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._native is None:
                 self._process = _process
-                self._native = self._make_engine(function)
+                self._native = self._make_engine(function) if self._settings.as_stdlib else \
+                    _context.Context().run(self._make_engine, function)  # workers begin without the caller's
             return self._native
 
     def _is_copy(self):
@@ -191,6 +201,8 @@ class Engine:
             preload=[*_settings.preload(), *self._settings.preload], dumps=pickling.dumps,
             settings=self._settings.workers, limits=_limits.native(self._settings.limits), initializer=initializer,
             inherited=_inheritance.gather(self._settings, start, descriptors))
+        if not self._settings.as_stdlib:
+            engine.carry = self._carry = _context.carrier(pickling.dumps)
         self._functions = Functions(engine, pickling)
         if registered is not None:
             self._functions.of_snapshot(function, registered)

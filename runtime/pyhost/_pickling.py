@@ -11,7 +11,9 @@ import sys
 import types
 import weakref
 
-from pyhost import _main, _refused, _spawning, _wrappers
+from _contextvars import ContextVar
+
+from pyhost import _context, _main, _refused, _spawning, _wrappers
 from pyhost._core import core
 
 MarshalError = core.MarshalError
@@ -91,6 +93,8 @@ def pickler_class(cloudpickle):
                     raise _needs_cloudpickle(thing)
                 if _wrappers.is_dispatcher(thing):
                     return _wrappers.reduce_dispatcher(thing)
+            elif type(thing) is ContextVar:
+                return _context.reduce_variable(thing) or NotImplemented
             elif _wrappers.is_named_in_main(thing) and type(thing) not in getattr(self, "dispatch_table", ()):
                 return self._reduce_named(thing)
             if cloudpickle is None:

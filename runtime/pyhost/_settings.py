@@ -23,15 +23,17 @@ class Settings:
     workers: what concerns the workers, by the engine's names
     process_name, daemon, main: as `for_engine` has them
     preload: modules that a zygote imports besides those that were asked for
+    as_stdlib: like a pool of the standard library where pyhost's own do more: context variables stay in the driver
     """
 
-    def __init__(self, start, limits, workers, *, process_name, daemon, main):
+    def __init__(self, start, limits, workers, *, process_name, daemon, main, as_stdlib):
         self.start = start
         self.limits = limits
         self.workers = workers
         self.process_name = process_name
         self.daemon = daemon
         self.main = main
+        self.as_stdlib = as_stdlib
         self.preload = ()
 
     def with_memory(self, memory):
@@ -41,7 +43,7 @@ class Settings:
 
 
 def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, daemon=None, main="by value",
-               **workers):
+               as_stdlib=False, **workers):
     """The settings of a pool: those given, checked; else what `pyhost run` was told; else the engine's own.
 
     Inside a worker a pool has one worker: its siblings have the other CPUs.
@@ -72,7 +74,7 @@ def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, 
     else:
         found["workers"] = int(_options.get("workers") or 0)
         found["min_workers"] = int(_options.get("min_workers", found["workers"]))
-    return Settings(start, limits, found, process_name=process_name, daemon=daemon, main=main)
+    return Settings(start, limits, found, process_name=process_name, daemon=daemon, main=main, as_stdlib=as_stdlib)
 
 
 _CHECKS = {

@@ -134,6 +134,19 @@ bool take_kwargs(PyObject* value, const char* style, const char* expected, Argum
 
 constexpr const char* kCallShape = "an array of an array and an object, [args, kwargs]";
 
+// What the package's driver makes: (args, kwargs or None, context or None).
+bool take_within(PyObject* value, Arguments& out) {
+  constexpr const char* kShape = "(args, kwargs, context)";
+  if (!PyTuple_Check(value) || PyTuple_GET_SIZE(value) != 3) {
+    return wrong_shape("within", kShape, value);
+  }
+  PyObject* kwargs = PyTuple_GET_ITEM(value, 1);
+  PyObject* context = PyTuple_GET_ITEM(value, 2);
+  if (context != Py_None) out.context = PyRef::borrow(context);
+  return take_args(PyTuple_GET_ITEM(value, 0), "within", kShape, out) &&
+         (kwargs == Py_None || take_kwargs(kwargs, "within", kShape, out));
+}
+
 bool arguments_of(wire::Style style, PyRef value, Arguments& out) {
   switch (style) {
     case wire::Style::value:
@@ -144,6 +157,8 @@ bool arguments_of(wire::Style style, PyRef value, Arguments& out) {
     case wire::Style::kwargs:
       out.args = PyRef::steal(PyTuple_New(0));
       return out.args && take_kwargs(value.get(), "kwargs", "an object of keyword arguments", out);
+    case wire::Style::within:
+      return take_within(value.get(), out);
     case wire::Style::call:
       break;
   }

@@ -21,6 +21,7 @@ namespace pyhost::python {
 struct Arguments {
   PyRef args;  // a tuple
   PyRef kwargs;
+  PyRef context;  // style `within`: bytes of `pyhost._context`; else empty
 };
 
 // How the out-of-band buffers of an item become buffers of Python.

@@ -30,6 +30,7 @@
 #include <python/packed.h>
 #include <python/values.h>
 #include <worker/block_owner.h>
+#include <worker/call_context.h>
 #include <worker/coroutines.h>
 #include <worker/ending.h>
 #include <worker/forensics.h>
@@ -238,6 +239,10 @@ void Concurrent::start_coroutine(Call& call) {
 void Concurrent::adopt(Call& call, PyRef awaitable) {
   const PyRef asyncio = PyRef::steal(PyImport_ImportModule("asyncio"));
   PyRef task;
+  InContext context;  // a task runs in a copy of what it is made in
+  if (call.context && !context.enter(PyRef::borrow(call.context.get()))) {
+    return reply(call, {}, false);
+  }
   if (asyncio && PyCoro_CheckExact(awaitable.get())) {
     task = PyRef::steal(PyObject_CallMethod(loop_.get(), "create_task", "O", awaitable.get()));
   } else if (asyncio) {
@@ -376,6 +381,11 @@ PyRef Concurrent::call_function(Call& call, bool& crossing) {
   if (!python::decode_arguments(envelope.codec, envelope.style, call.item,
                                 {.owner = call.owner.get(), .copied = own_arrays_}, arguments)) {
     return {};
+  }
+  InContext context;
+  if (arguments.context) {
+    call.context = load_context(arguments.context.get());
+    if (!call.context || !context.enter(PyRef::borrow(call.context.get()))) return {};
   }
   crossing = false;
   return PyRef::steal(PyObject_Call(function.get(), arguments.args.get(), arguments.kwargs.get()));

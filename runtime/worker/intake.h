@@ -38,6 +38,7 @@ struct Call {
   bool is_coroutine = false;  // its function is `async def`
   unsigned long thread = 0;   // place thread: as Python numbers it
   python::PyRef task;         // place coroutine
+  python::PyRef context;      // of the caller; empty without
   std::list<Call>::iterator self;
 };
 

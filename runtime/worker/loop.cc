@@ -30,6 +30,7 @@
 #include <python/packed.h>
 #include <python/values.h>
 #include <worker/block_owner.h>
+#include <worker/call_context.h>
 #include <worker/concurrent.h>
 #include <worker/coroutines.h>
 #include <worker/ending.h>
@@ -76,7 +77,7 @@ class Loop {
   Ended evaluate(const Incoming& incoming, std::span<const std::byte> item, PyObject* function,
                  PyObject* owner, std::uint32_t index, bool& crossing);
   PyRef call_python(const Incoming& incoming, std::span<const std::byte> item, PyObject* function,
-                    PyObject* owner, std::uint32_t index, bool& crossing);
+                    PyObject* owner, std::uint32_t index, bool& crossing, InContext& context);
   void leave_if_forked() const;
 
   wire::WorkerEnd wire_;
@@ -201,7 +202,8 @@ Loop::Ended Loop::evaluate(const Incoming& incoming, std::span<const std::byte> 
     functions_.get(envelope.function);  // sets the exception of its definition
     return Ended::failed;
   }
-  PyRef result = call_python(incoming, item, function, owner, index, crossing);
+  InContext context;  // until what it returns, or awaits, is encoded
+  PyRef result = call_python(incoming, item, function, owner, index, crossing, context);
   if (result && is_awaitable(result.get())) result = await_result(std::move(result));
   leave_if_forked();
   if (!result) return Ended::failed;
@@ -217,7 +219,8 @@ Loop::Ended Loop::evaluate(const Incoming& incoming, std::span<const std::byte> 
 
 // Nothing with an exception set.
 PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> item,
-                        PyObject* function, PyObject* owner, std::uint32_t index, bool& crossing) {
+                        PyObject* function, PyObject* owner, std::uint32_t index, bool& crossing,
+                        InContext& context) {
   const wire::Envelope& envelope = incoming.envelope;
   if (python::is_numbers(envelope.codec)) {
     const PyRef number = python::number_at(envelope.codec, incoming.payload, index);
@@ -233,6 +236,10 @@ PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> ite
                                                 {.owner = owner, .copied = own_arrays_}, arguments);
   leave_if_forked();
   if (!decoded) return {};
+  if (arguments.context) {
+    PyRef loaded = load_context(arguments.context.get());
+    if (!loaded || !context.enter(std::move(loaded))) return {};
+  }
   crossing = false;
   return PyRef::steal(PyObject_Call(function, arguments.args.get(), arguments.kwargs.get()));
 }

@@ -258,7 +258,7 @@ class Aio(WithExecutor):
             with self.assertRaises(asyncio.TimeoutError):
                 await collect(self.map(time.sleep, items, timeout=0.3))
 
-        asyncio.run(main([0, 20]))
+        asyncio.run(main([0, 1.5]))
 
         async def slow_source():
             yield 0
