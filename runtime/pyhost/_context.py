@@ -10,11 +10,11 @@ that use it. Variables that no module holds, and values that cannot be pickled, 
 
 import pickle
 import sys
+from contextvars import Context, ContextVar, copy_context
+from typing import Dict
 
-from _contextvars import Context, ContextVar, copy_context
-
-_places = {}    # id of a variable -> (it, its place or None)
-_made = {}      # place -> the variable made for it
+_places: Dict[int, tuple] = {}  # id of a variable -> (it, its place or None)
+_made: Dict[tuple, ContextVar] = {}  # place -> the variable made for it
 _DECIMAL = ("decimal", "")  # its variable is nobody's attribute
 
 

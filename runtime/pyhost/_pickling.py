@@ -10,8 +10,7 @@ import pickle
 import sys
 import types
 import weakref
-
-from _contextvars import ContextVar
+from contextvars import ContextVar
 
 from pyhost import _context, _main, _refused, _spawning, _wrappers
 from pyhost._core import core

@@ -38,8 +38,8 @@ async def double_soon(value):
 
 def run_until_stopped(begun, stopped):
     """Leaves a file when it starts, and another when it is asked to stop."""
-    pathlib.Path(begun).touch()
     try:
+        pathlib.Path(begun).touch()
         end = time.monotonic() + 60
         while time.monotonic() < end:
             time.sleep(0.01)
