@@ -61,6 +61,14 @@ def _main_object(qualname):
     return found
 
 
+def _driver_has(thing):
+    """Whether a function or class of the worker's `__main__` has its name in the driver's, too."""
+    if "<" in thing.__qualname__:
+        return False
+    # One that a task made has not: the worker knows its own `__main__`, and the classes it was sent.
+    return not isinstance(thing, type) or thing in _classes_by_value or _main.find(thing.__qualname__) is thing
+
+
 def _needs_cloudpickle(thing):
     return MarshalError(f"`{thing.__qualname__}` of `__main__` must be sent by value, and cloudpickle is missing; "
                         f"install it (Debian: python3-cloudpickle), or put the definition into a module")
@@ -84,7 +92,7 @@ def pickler_class(cloudpickle):
                 if type(thing) in self.reducers:
                     return self.reducers[type(thing)](thing)
             if isinstance(thing, (types.FunctionType, type)) and thing.__module__ == "__main__":
-                if self.to_driver and "<" not in thing.__qualname__:
+                if self.to_driver and _driver_has(thing):
                     return _main_object, (thing.__qualname__,)
                 if self.knows is not None and self.knows(thing):
                     return NotImplemented
@@ -259,26 +267,16 @@ class Pickling:
 
 
 def explain(thing, error, knows, to_driver, snapshot=None):
-    attempts = [100]  # bounds what a large value costs
+    from pyhost import _culprit
 
-    def refused(member):
-        attempts[0] -= 1
-        if attempts[0] < 0:
-            return False
+    def can_send(member):
         try:
             _dumps(member, None, knows, to_driver)
         except Exception:
-            return True
-        return False
+            return False
+        return True
 
-    culprit, path, function = thing, "$", None
-    for _ in range(20):
-        found = next(((step, member) for step, member in _members(culprit) if refused(member)), None)
-        if found is None:
-            break
-        if isinstance(culprit, types.FunctionType) and culprit.__module__ == "__main__":
-            function = culprit
-        path, culprit = path + found[0], found[1]
+    path, culprit, function = _culprit.find(thing, can_send)
     return MarshalError(f"cannot send `{type(culprit).__qualname__}` at {path}: {type(error).__name__}: {error}; "
                         + (_why_by_value(function, snapshot) or "leave it out, or define `__reduce__` for it"))
 
@@ -296,32 +294,3 @@ def _why_by_value(function, snapshot):
     what = "rebound" if rebound else "first bound"
     return f"{sent}`{name}` was {what} after the pool started; pass `{name}` as an argument, or set it before the " \
            f"first call"
-
-
-def _members(thing):
-    """Steps of a path, with what they lead to."""
-    if isinstance(thing, dict):
-        for key, value in list(thing.items()):
-            yield f"[{key!r:.40}]", value
-    elif isinstance(thing, (list, tuple, set, frozenset)):
-        for index, value in enumerate(thing):
-            yield f"[{index}]", value
-    elif isinstance(thing, types.MethodType):
-        yield ".__self__", thing.__self__
-    elif isinstance(thing, types.FunctionType):
-        yield from _captured(thing)
-    else:
-        for name, value in list(getattr(thing, "__dict__", {}).items()):
-            yield f".{name}", value
-
-
-def _captured(function):
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        try:
-            yield f".{name}", cell.cell_contents
-        except ValueError:
-            pass
-    if function.__module__ == "__main__" or "<" in function.__qualname__:
-        for name in function.__code__.co_names:
-            if name in function.__globals__ and not isinstance(function.__globals__[name], types.ModuleType):
-                yield f".{name}", function.__globals__[name]

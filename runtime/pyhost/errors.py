@@ -85,21 +85,24 @@ class RemoteError(Exception):
     type_name: of the original, such as `package.SomeError`
     message: its `str()`
     traceback: as Python printed it there
+    reason: why the exception itself could not be sent, with the path of what in it
     frames: dicts with `file`, `line`, `function` and `text`, outermost call first
     cause: the RemoteError of what caused it, or None
     """
 
     def __init__(self, type_name: str, message: str, traceback: str = "", frames: Iterable[Dict[str, Any]] = (),
-                 cause: Optional["RemoteError"] = None):
-        super().__init__(type_name, message, traceback, frames, cause)
+                 cause: Optional["RemoteError"] = None, reason: str = ""):
+        super().__init__(type_name, message, traceback, frames, cause, reason)
         self.type_name = type_name
         self.message = message
         self.traceback = traceback
         self.frames = list(frames)
         self.cause = cause
+        self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+        text = f"{self.type_name}: {self.message}" if self.message else self.type_name
+        return f"{text}\n  described here, because: {self.reason}" if self.reason else text
 
 
 class _Unknown(HostFailure, RuntimeError):
@@ -125,7 +128,7 @@ def __getattr__(name):
 def _remote_error(description):
     cause = description.get("cause")
     return RemoteError(description["type"], description["message"], description["traceback"], description["frames"],
-                       _remote_error(cause) if cause else None)
+                       _remote_error(cause) if cause else None, description.get("unsent", ""))
 
 
 def _with_remote_traceback(exception, traceback):

@@ -78,8 +78,9 @@ Error take_described(std::string_view context) {
   return error;
 }
 
-// The pickle of `object`, or nothing when it does not load as an object of that class.
-PyRef pickle_of(PyObject* object, PyTypeObject* expected) {
+// The pickle of `object`, or nothing when it does not load as an object of that class; then `why`
+// says more, if it does not do so already.
+PyRef pickle_of(PyObject* object, PyTypeObject* expected, std::string& why) {
   PyRef pickle = pickle_dumps(object, nullptr, nullptr);
   if (pickle) {
     const char* data = PyBytes_AS_STRING(pickle.get());
@@ -87,22 +88,30 @@ PyRef pickle_of(PyObject* object, PyTypeObject* expected) {
     const PyRef again = pickle_loads(std::as_bytes(std::span<const char>(data, size)), nullptr);
     if (!again || Py_TYPE(again.get()) != expected) pickle = PyRef();
   }
+  if (!pickle && why.empty()) {
+    const PyRef raised = take_exception();
+    if (raised) {
+      const Error error = describe(raised.get());
+      why = error.type == "pyhost.MarshalError" ? error.message : error.type + ": " + error.message;
+    }
+  }
   PyErr_Clear();
   return pickle;
 }
 
 // The exception as a pickle item, or "" when it would not arrive as what it is. Only loading it
 // tells: an `__init__` that takes other arguments than `args` fails there. Such an exception is
-// sent as its class, `args` and `__dict__`, to be put together without `__init__`.
-std::string pickled(PyObject* exception) {
+// sent as its class, `args` and `__dict__`, to be put together without `__init__`. `why`: it was
+// not possible.
+std::string pickled(PyObject* exception, std::string& why) {
   std::string item;
-  PyRef pickle = pickle_of(exception, Py_TYPE(exception));
+  PyRef pickle = pickle_of(exception, Py_TYPE(exception), why);
   if (!pickle) {
     const PyRef package = PyRef::steal(PyImport_ImportModule("pyhost._remote"));
     const PyRef parts =
         package ? PyRef::steal(PyObject_CallMethod(package.get(), "Parts", "O", exception))
                 : PyRef();
-    if (parts) pickle = pickle_of(parts.get(), Py_TYPE(exception));
+    if (parts) pickle = pickle_of(parts.get(), Py_TYPE(exception), why);
     PyErr_Clear();
   }
   if (pickle) {
@@ -122,11 +131,16 @@ std::string take_error_payload(bool with_pickle) {
   append_json(json, exception ? describe(exception.get())
                               : Error(Code::python_error, "no exception was pending"));
   if (exception) append_bases(json, exception.get());
+  std::string unsent;
+  const std::string item = with_pickle && exception ? pickled(exception.get(), unsent) : "";
+  if (item.empty() && !unsent.empty()) {
+    json.back() = ',';  // the brace that ends the object
+    append_field(json, "unsent", unsent);
+    json.back() = '}';
+  }
   std::string payload;
   append_number(payload, json.size());
-  payload += json;
-  if (with_pickle && exception) payload += pickled(exception.get());
-  return payload;
+  return payload + json + item;
 }
 
 std::string take_error_json(std::string_view context) {
