@@ -63,6 +63,8 @@ def __getattr__(name):
         return __import__("pyhost.aio").aio
     if home is None:
         raise AttributeError(f"module 'pyhost' has no attribute {name!r}")
+    from pyhost import _interrupts
+    _interrupts.end_in_one_line()  # Ctrl-C may come while modules are imported
     # Not importlib.import_module: that would import importlib's Python half first.
     value = getattr(__import__(f"pyhost.{home}", fromlist=[name]), name)
     globals()[name] = value

@@ -22,8 +22,22 @@ def end_in_one_line():
 def _report(kind, error, trace):
     if kind is not KeyboardInterrupt:
         _before(kind, error, trace)
-    elif sys.stderr is not None:
+        return
+    if sys.stderr is not None:
         print(f"KeyboardInterrupt{_where(trace)}", file=sys.stderr)
+    import threading
+    threading.excepthook = _without_consequences(threading.excepthook)
+
+
+def _without_consequences(hook):
+    """The hook for threads of the script, but not for what they get because the pools end now."""
+    def report(args):
+        name = getattr(args.exc_type, "__name__", "")
+        refused = name == "RuntimeError" and "cannot schedule new futures after" in str(args.exc_value)
+        if not refused and name not in ("CancelledError", "BrokenProcessPool", "WorkerCrashed"):
+            hook(args)
+
+    return report
 
 
 def say_at_exit():

@@ -11,6 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List
 
+# How long callbacks may go on after Ctrl-C, in seconds. Less, and those that only take a moment are cut; more, and one
+# that hangs is noticed.
+_CALLBACK_PATIENCE = 1.0
+
 _lock = threading.RLock()  # a garbage collection below it may drop, and so close, a pool
 _pools: "weakref.WeakSet[Any]" = weakref.WeakSet()  # adopted, not released
 _draining: "List[Any]" = []  # engines that finish in the background
@@ -72,9 +76,14 @@ def _kill_all():
     _stop_settler()
 
 
+def _is_interrupted():
+    """Whoever pressed Ctrl-C does not want to wait for what was under way."""
+    return getattr(sys, "last_type", None) is KeyboardInterrupt
+
+
 def _stop_settler():
     if "pyhost.futures" in sys.modules:
-        sys.modules["pyhost.futures"].stop_settler()
+        sys.modules["pyhost.futures"].stop_settler(_CALLBACK_PATIENCE if _is_interrupted() else None)
 
 
 def _close_all():
@@ -83,8 +92,7 @@ def _close_all():
         _ending = True
         to_kill = _pools_to_kill()
         pools, draining = [pool for pool in _pools if not pool.killed_at_exit], list(_draining)
-    # Whoever pressed Ctrl-C does not want to wait for what was under way.
-    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+    interrupted = _is_interrupted()
     try:
         for pool in pools:
             pool.close(kill=interrupted)

@@ -126,15 +126,18 @@ def start_settler():
         _start_settler()
 
 
-def stop_settler():
-    """Ends the settler thread once it has settled what was pushed. A later future starts a new one."""
+def stop_settler(patience=None):
+    """Ends the settler thread once it has settled what was pushed. A later future starts a new one.
+
+    patience: seconds to wait for it, since callbacks of the user run in it; None: as long as they take
+    """
     global _settler
     with _lock:
         settler, _settler = _settler, None
     if settler is not None:
         core.close_settled()
         if settler is not threading.current_thread():
-            settler.join()
+            settler.join(patience)
 
 
 def _forget():
