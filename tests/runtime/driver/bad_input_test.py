@@ -169,7 +169,7 @@ for start in "fork", "zygote":
             error = executor.submit(abs, 1).exception(timeout=30)
 
         self.assertIsInstance(error, pyhost.MarshalError)
-        self.assert_says(str(error), "`lock` at $[0]['key']")
+        self.assert_says(str(error), "`lock` at $", "[0]['key']: ")
 
 
 class DefaultPool(DriverCase):
