@@ -56,6 +56,13 @@ def _after_tracker():
 _AFTER = {"multiprocessing.context": _after_context, "multiprocessing.resource_tracker": _after_tracker}
 
 
+def catch_up():
+    """In an interpreter that imported multiprocessing before pyhost had a say: its `sitecustomize` did."""
+    for name, then in _AFTER.items():
+        if name in sys.modules:
+            then()
+
+
 def _prepare():
     """What every interpreter of the driver's has in common. A copy of the driver was told nothing: it has it."""
     process, context = sys.modules["multiprocessing.process"], sys.modules["multiprocessing.context"]

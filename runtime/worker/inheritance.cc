@@ -116,6 +116,12 @@ void await_multiprocessing() {
   PyErr_Clear();
 }
 
+void catch_up_with_multiprocessing() {
+  const PyRef module = is_imported(kContext) ? bootstrap() : PyRef();
+  if (module) PyRef::steal(PyObject_CallMethod(module.get(), "catch_up", nullptr));
+  PyErr_Clear();
+}
+
 void identify_to_multiprocessing(int number, unsigned identity) {
   worker_identity = identity;
   const PyRef module = is_imported(kContext) ? bootstrap() : PyRef();

@@ -24,6 +24,9 @@ void keep_inheritance(std::string text);
 // nothing for its own sake, and user code may want it at any time, so this is an import hook.
 void await_multiprocessing();
 
+// The same at once, in a fresh interpreter, if somebody has imported it already.
+void catch_up_with_multiprocessing();
+
 // Makes this process, a worker, what `multiprocessing` believes to run in. `identity`: counted from
 // 1 over all workers of the driver.
 void identify_to_multiprocessing(int number, unsigned identity);

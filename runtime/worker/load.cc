@@ -206,6 +206,7 @@ bool Loader::prepare() {
   if (PyErr_Occurred() != nullptr || !install_package_finder(plan_.string("packages"))) {
     return fail_with_exception("preparing the interpreter");
   }
+  catch_up_with_multiprocessing();
   await_multiprocessing();
   return true;
 }

@@ -85,6 +85,21 @@ engine.close()
             self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True None\nTrue forkserver\n"))
 
 
+    def test_it_does_where_it_was_imported_before_pyhost(self):
+        (self.folder / "sitecustomize.py").write_text("import multiprocessing.resource_tracker")
+        path = os.pathsep.join([str(PACKAGES), str(self.folder)])
+        for start in STARTS:
+            script = self.script(ENGINE + f"""
+import multiprocessing
+def look(): return bytes(multiprocessing.current_process().authkey), multiprocessing.current_process().name
+engine, call = start("{start}")
+print(call(look)[0] == look()[0], call(look)[1])
+engine.close()
+""")
+            outcome = self.run_program(harness.PYTHON, script, env={"PYTHONPATH": path})
+            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True pyhost-worker-0\n"))
+
+
 IMPORTING = ENGINE + """
 loads = []
 loads.append(__name__)
