@@ -75,7 +75,8 @@ std::shared_ptr<pool::Engine> EngineHandle::engine() const {
   if (base::fork_generation() != generation_) {
     PyErr_SetString(
         PyExc_RuntimeError,
-        "this pool belongs to the process this one was forked from; make a new one here");
+        "this pool belongs to the process this one was forked from; make a new one here, or use "
+        "`pyhost.submit` and `pyhost.map`");
     return nullptr;
   }
   std::shared_ptr<pool::Engine> engine = any_engine();

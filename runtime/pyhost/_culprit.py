@@ -2,6 +2,8 @@
 
 import types
 
+from pyhost._core import core
+
 # Bounds on what a large or deep value costs.
 _MOST_ATTEMPTS = 100
 _MOST_STEPS = 20
@@ -12,6 +14,8 @@ def find(thing, can_send):
     attempts = _MOST_ATTEMPTS
     culprit, path, function = thing, "$", None
     for _ in range(_MOST_STEPS):
+        if why_it_stays(culprit):
+            break
         for step, member in _members(culprit):
             attempts -= 1
             if attempts < 0:
@@ -24,6 +28,16 @@ def find(thing, can_send):
             function = culprit
         path, culprit = path + step, member
     return path, culprit, function
+
+
+def why_it_stays(thing):
+    """What to do instead of sending a pool or a future to a task; None for everything else."""
+    if isinstance(thing, core.Task):
+        return "a future stays in the process that made it; send its result"
+    if isinstance(thing, (core.Submitter, core.Engine)) or type(thing).__module__ == "pyhost.pool":
+        return "a pool stays in the process that made it, and would wait for itself in a task; use `pyhost.submit` " \
+               "and `pyhost.map` there, or make a pool there"
+    return None
 
 
 def _members(thing):
@@ -44,6 +58,8 @@ def _members_of(thing):
     elif isinstance(thing, types.MethodType):
         yield ".__self__", thing.__self__
         yield ".__func__", thing.__func__
+    elif isinstance(thing, types.BuiltinMethodType):
+        yield ".__self__", thing.__self__
     elif isinstance(thing, types.FunctionType):
         yield from _captured(thing)
     elif type(thing).__module__ == "functools" and hasattr(thing, "func"):

@@ -170,7 +170,8 @@ class Engine:
 
     def _start(self, function):
         if self._is_copy():  # taken while the lock was held, perhaps
-            raise RuntimeError("this pool belongs to the process this one was forked from; make a new one here")
+            raise RuntimeError("this pool belongs to the process this one was forked from; make a new one here, or use "
+                               "`pyhost.submit` and `pyhost.map`")
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")

@@ -278,7 +278,8 @@ def explain(thing, error, knows, to_driver, snapshot=None):
 
     path, culprit, function = _culprit.find(thing, can_send)
     return MarshalError(f"cannot send `{type(culprit).__qualname__}` at {path}: {type(error).__name__}: {error}; "
-                        + (_why_by_value(function, snapshot) or "leave it out, or define `__reduce__` for it"))
+                        + (_culprit.why_it_stays(culprit) or _why_by_value(function, snapshot)
+                           or "leave it out, or define `__reduce__` for it"))
 
 
 def _why_by_value(function, snapshot):

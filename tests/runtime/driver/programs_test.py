@@ -168,7 +168,8 @@ for _ in range(2):  # the second round is in a new worker
         print(executor.submit(task).exception(timeout=20), flush=True)
     executor.submit(__import__("os")._exit, 1).exception()
 """)
-        refusal = "this pool belongs to the process this one was forked from; make a new one here"
+        refusal = "this pool belongs to the process this one was forked from; make a new one here, or use " \
+                  "`pyhost.submit` and `pyhost.map`"
         expected = f"{refusal}\n{refusal}\nNone\nNone\n" * 2
         self.assertEqual((outcome.status, outcome.out, outcome.err), (0, expected, ""))
 
