@@ -58,7 +58,7 @@ def _members_of(thing):
     elif isinstance(thing, types.MethodType):
         yield ".__self__", thing.__self__
         yield ".__func__", thing.__func__
-    elif isinstance(thing, types.BuiltinMethodType):
+    elif isinstance(thing, types.BuiltinMethodType) and not isinstance(thing.__self__, types.ModuleType):
         yield ".__self__", thing.__self__
     elif isinstance(thing, types.FunctionType):
         yield from _captured(thing)
