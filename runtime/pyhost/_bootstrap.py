@@ -4,6 +4,7 @@ Imported in workers where `multiprocessing` is. The core sees to that: when it i
 and else when it is imported.
 """
 
+import copyreg
 import itertools
 import os
 import sys
@@ -33,7 +34,7 @@ class _Then:
 
 
 def find_spec(name, path):
-    """What the import system asks before its own finders, of the two modules below."""
+    """What the import system asks before its own finders, of the modules below."""
     from _frozen_importlib_external import PathFinder
     spec = PathFinder.find_spec(name, path)
     if spec is not None and hasattr(spec.loader, "exec_module"):
@@ -43,6 +44,7 @@ def find_spec(name, path):
 
 def _after_context():
     _prepare()
+    _teach_pickle()
     if core.current_worker() >= 0:
         identify(core.current_worker(), core.worker_identity())
 
@@ -53,7 +55,15 @@ def _after_tracker():
         sys.modules["multiprocessing.resource_tracker"]._resource_tracker._fd = core.inherited_fd(index)
 
 
-_AFTER = {"multiprocessing.context": _after_context, "multiprocessing.resource_tracker": _after_tracker}
+def _teach_pickle():
+    """Results are pickled by `pickle`, which would send the number of a descriptor and not what is behind it."""
+    from pyhost import _spawning
+    for kind, reduce in (_spawning.reducers() or {}).items():
+        copyreg.pickle(kind, reduce)
+
+
+_AFTER = {"multiprocessing.context": _after_context, "multiprocessing.resource_tracker": _after_tracker,
+          "multiprocessing.connection": _teach_pickle}
 
 
 def catch_up():
@@ -123,6 +133,7 @@ def identify(number, identity):
     process._process_counter = itertools.count(1)
     process._current_process = own
     process._parent_process = _parent(process, own)
+    _teach_pickle()
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         util._finalizer_registry.clear()

@@ -191,15 +191,16 @@ class Engine:
         registered = register(function, snapshot) if start == "fork" else None
         pickling = Pickling(snapshot)
         pickling.is_told = "multiprocessing.context" in sys.modules
-        initializer, descriptors = None, []
+        initializer, descriptors, preload = None, [], [*_settings.preload(), *self._settings.preload]
         if self._initializer is not None and start == "fork":
             pickling.inherited = _initializer.Inherited(self._initializer, self._initargs)
             initializer = pickling.inherited.wanted()
         elif self._initializer is not None:
-            initializer = _initializer.pickled(self._initializer, self._initargs, pickling, descriptors)
+            initializer = _initializer.pickled(self._initializer, self._initargs, pickling, descriptors,
+                                                preload)
         engine = core.Engine(
             start=start, python=sys.executable or "", image=_settings.image(),
-            preload=[*_settings.preload(), *self._settings.preload], dumps=pickling.dumps,
+            preload=preload, dumps=pickling.dumps,
             settings=self._settings.workers, limits=_limits.native(self._settings.limits), initializer=initializer,
             inherited=_inheritance.gather(self._settings, start, descriptors))
         if not self._settings.as_stdlib:

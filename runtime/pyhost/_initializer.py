@@ -35,9 +35,12 @@ class Inherited:
         return "none", core.register_function(self._call), name_of(self._call.function), ()
 
 
-def pickled(function, args, pickling, descriptors):
-    """The same of an initializer that travels; descriptors among its arguments are appended to the list."""
+def pickled(function, args, pickling, descriptors, preload):
+    """The same of an initializer that travels. Descriptors among its arguments are appended to the list, and to
+    the other what a zygote should import for it."""
     if "multiprocessing.context" not in sys.modules:
         return "pickle", pickling.dumps(function), name_of(function), args
     call = _spawning.dumps((function, args), pickling, descriptors)
+    if b"multiprocessing" in call:
+        preload.append("multiprocessing")  # once in the zygote instead of in each worker
     return "pickle", pickling.dumps(_remote.initialize), name_of(function), (call,)

@@ -30,7 +30,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     mp_context: a multiprocessing context, of which the start method counts; `start` is the direct way. With that of
         `spawn` or `forkserver` workers import the main module, which then needs a guard, as in multiprocessing
     initializer, initargs: called in each worker before its first call; when it raises, every call fails with
-        `StartupError`
+        `StartupError`. Queues, locks, pipes and shared values of multiprocessing may be among the arguments; under
+        `fork` so may anything else, since nothing is pickled
     max_tasks_per_child: a worker is replaced after so many calls; as in the standard library, not with an
         `mp_context` of start method `fork`, and without one workers are copies of a fresh interpreter
     start: `fork` (workers are copies of this process), `zygote` (of a fresh interpreter), `spawn` (each is one),

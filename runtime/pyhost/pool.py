@@ -45,7 +45,8 @@ class Pool(_Base):
     processes: how many, or `(fewest, most)` for as many as the load wants; None: what `pyhost run --workers` says,
         else the CPUs this process may use
     initializer, initargs: called in each worker before its first call; when it raises, every call fails with
-        `StartupError`
+        `StartupError`. Queues, locks, pipes and shared values of multiprocessing may be among the arguments; under
+        `fork` so may anything else, since nothing is pickled
     maxtasksperchild: a worker is replaced after so many calls
     context: a multiprocessing context, of which the start method counts; `start` is the direct way. With that of
         `spawn` or `forkserver` workers import the main module, which then needs a guard, as in multiprocessing

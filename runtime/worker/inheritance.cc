@@ -1,5 +1,6 @@
 #include <worker/inheritance.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <python/ref.h>
@@ -9,10 +10,12 @@ namespace {
 
 using python::PyRef;
 
-// What multiprocessing has of this process stands in the first; who tracks shared memory, in the
-// second. The first is imported by whatever imports anything of multiprocessing.
+// What multiprocessing has of this process stands in the first, who tracks shared memory in the
+// second; the third is about descriptors. Whatever imports anything of it imports the first.
 constexpr const char* kContext = "multiprocessing.context";
 constexpr const char* kTracker = "multiprocessing.resource_tracker";
+constexpr const char* kConnection = "multiprocessing.connection";
+constexpr const char* kAwaited[] = {kContext, kTracker, kConnection};
 
 // Never destroyed: used until the process is gone.
 std::vector<base::UniqueFd>& descriptors() {
@@ -41,10 +44,10 @@ PyObject* find_spec(PyObject* /*self*/, PyObject* args) {
   PyObject* path = Py_None;
   PyObject* target = nullptr;
   if (!PyArg_ParseTuple(args, "U|OO:find_spec", &name, &path, &target)) return nullptr;
-  if (PyUnicode_CompareWithASCIIString(name, kContext) != 0 &&
-      PyUnicode_CompareWithASCIIString(name, kTracker) != 0) {
-    Py_RETURN_NONE;
-  }
+  const bool awaited = std::ranges::any_of(kAwaited, [name](const char* one) {
+    return PyUnicode_CompareWithASCIIString(name, one) == 0;
+  });
+  if (!awaited) Py_RETURN_NONE;
   const PyRef module = bootstrap();
   if (module) return PyObject_CallMethod(module.get(), "find_spec", "OO", name, path);
   PyErr_Clear();  // a multiprocessing that knows less is better than none
@@ -108,7 +111,7 @@ void keep_inheritance(std::string text) {
 
 void await_multiprocessing() {
   static bool installed = false;  // guarded by the GIL; forked copies have the hook too
-  if (installed || (is_imported(kContext) && is_imported(kTracker))) return;
+  if (installed || std::ranges::all_of(kAwaited, is_imported)) return;
   PyObject* meta_path = PySys_GetObject("meta_path");  // borrowed
   const PyRef finder = make_finder();
   installed = finder && meta_path != nullptr && PyList_Check(meta_path) &&

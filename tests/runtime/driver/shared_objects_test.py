@@ -195,6 +195,26 @@ if __name__ == "__main__":
 """)
             self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "by connection by socket\n"))
 
+    def test_they_come_back_as_results(self):
+        for start in ("fork", "zygote"):
+            outcome = self.run_python(f"""
+import multiprocessing, pyhost
+def pipe():
+    import multiprocessing
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    writer.send("from a worker")
+    return reader
+def answer():
+    import socket
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"by its socket")
+    return ours
+if __name__ == "__main__":
+    with pyhost.Executor(1, start="{start}") as executor:
+        print(executor.submit(pipe).result(30).recv(), executor.submit(answer).result(30).recv(100).decode())
+""")
+            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "from a worker by its socket\n"))
+
     def test_proxies_of_a_manager_that_came_later_are_usable(self):
         for start in ("fork", "zygote"):
             outcome = self.run_python(f"""
