@@ -141,8 +141,9 @@ PyMethodDef kMethods[] = {
     {"submit", reinterpret_cast<PyCFunction>(slot(submit)), METH_FASTCALL | METH_KEYWORDS,
      "submit($self, fn, /, *args, **kwargs)\n--\n\n"
      "Starts `fn(*args, **kwargs)` on a worker and returns its future at once.\n\n"
-     "    future = executor.submit(score, record)\n"
-     "    print(future.result(timeout=5))\n\n"
+     "    >>> future = executor.submit(pow, 2, 10)\n"
+     "    >>> future.result(timeout=30)\n"
+     "    1024\n\n"
      "The content of the arguments is fixed when this returns. What cannot be sent fails the\n"
      "future, as `MarshalError`. A numpy array over 16 KiB is read-only in the task, and as a\n"
      "result; change a `.copy()` of it."},

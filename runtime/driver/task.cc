@@ -257,11 +257,27 @@ PyCFunction fast(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, 
 
 PyMethodDef kMethods[] = {
     {"result", fast(result), METH_FASTCALL | METH_KEYWORDS,
-     "result(timeout=None): the value, or raises"},
+     "result($self, timeout=None)\n--\n\n"
+     "What the call returned; raises what it raised, and TimeoutError after `timeout` seconds.\n\n"
+     "    >>> executor.submit(pow, 2, 10).result(timeout=30)\n"
+     "    1024"},
     {"exception", fast(exception), METH_FASTCALL | METH_KEYWORDS,
-     "exception(timeout=None): or None"},
-    {"done", done, METH_NOARGS, "whether the outcome is known"},
-    {"cancelled", cancelled, METH_NOARGS, "whether the call was cancelled before it ended"},
+     "exception($self, timeout=None)\n--\n\n"
+     "What the call raised, or None; raises TimeoutError after `timeout` seconds.\n\n"
+     "    >>> executor.submit(int, 'x').exception(timeout=30)\n"
+     "    ValueError(\"invalid literal for int() with base 10: 'x'\")"},
+    {"done", done, METH_NOARGS,
+     "done($self, /)\n--\n\n"
+     "Whether the outcome is known.\n\n"
+     "    >>> future = executor.submit(abs, -1)\n"
+     "    >>> future.result(), future.done()\n"
+     "    (1, True)"},
+    {"cancelled", cancelled, METH_NOARGS,
+     "cancelled($self, /)\n--\n\n"
+     "Whether the call was cancelled before it ended.\n\n"
+     "    >>> future = executor.submit(abs, -1)\n"
+     "    >>> future.result(), future.cancelled()\n"
+     "    (1, False)"},
     {"_started", started, METH_NOARGS, "whether a cancel found the call running"},
     {"_cancel", cancel, METH_O, "_cancel(force): whether the call is cancelled now"},
     {"_watch", watch, METH_NOARGS, "tells the settler; False: the outcome is known already"},

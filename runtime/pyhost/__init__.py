@@ -1,12 +1,12 @@
 """Runs Python functions across a pool of isolated interpreters, one per process.
 
-    import pyhost
-
-    for y in pyhost.map(f, xs):                     # lazy, in order, on a pool kept warm
-        ...
-    with pyhost.Executor(max_workers=4) as ex:      # a concurrent.futures.Executor
-        future = ex.submit(f, x, key=1)
-        print(future.result())
+    >>> import pyhost
+    >>> sum(pyhost.map(len, ["a", "bb", "ccc"]))        # lazy, in order, on a pool kept warm
+    6
+    >>> with pyhost.Executor(max_workers=2) as executor:    # a concurrent.futures.Executor
+    ...     future = executor.submit(sorted, "cab", reverse=True)
+    ...     print(future.result())
+    ['c', 'b', 'a']
 
 Available inside `pyhost run script.py` and from an ordinary `python3`. Functions of the script
 itself work; no `if __name__ == "__main__":` guard is needed.

@@ -26,8 +26,8 @@ def adopted() -> "dict[str, int]":
     """What runs on pyhost in this process though it was written for other pools: `"futures"`
     (ProcessPoolExecutor), `"multiprocessing"` (Pool), `"joblib"`, each with how many pools of it were made so far.
 
-        if "multiprocessing" in pyhost.adopted():
-            ...
+        >>> pyhost.adopted()        # in a script that `python3` runs
+        {}
 
     Under `pyhost run`, what `--adopt` says, whose modules were imported; elsewhere nothing.
     """

@@ -8,8 +8,10 @@ from pyhost.errors import HostFailure
 class WorkerCrashed(HostFailure, BrokenProcessPool):
     """The worker's process ended while it ran the task. Only that task is lost; the pool goes on.
 
-        try:
-            future.result()
-        except pyhost.WorkerCrashed as error:
-            print(error.call, "died of", error.likely_cause, error.stack)
+        >>> future = executor.submit(os._exit, 3)
+        >>> try:
+        ...     future.result()
+        ... except pyhost.WorkerCrashed as error:
+        ...     print(error.call, "ended its worker with status", error.exit_code)
+        _exit ended its worker with status 3
     """

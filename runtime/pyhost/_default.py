@@ -31,7 +31,8 @@ def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optiona
         chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
     """Applies the function to every item on the workers; yields the results lazily, in order.
 
-        total = sum(pyhost.map(score, records))
+        >>> sum(pyhost.map(math.sqrt, [9, 16]))
+        7.0
 
     timeout: seconds from now by which each result must be there, else `TimeoutError`
     chunksize: items that travel together; None: about a millisecond's worth, from measured time
@@ -51,7 +52,8 @@ def starmap(function: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout:
             chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
     """As `map`, for items that are the arguments of a call each.
 
-        sums = list(pyhost.starmap(pow, [(2, 5), (3, 2)]))
+        >>> list(pyhost.starmap(pow, [(2, 5), (3, 2)]))
+        [32, 9]
     """
     return _default_engine().map(function, (rows,), timeout, chunksize, buffersize, keep=False, star=True)
 
@@ -60,9 +62,9 @@ def as_completed(futures: "Iterable[Future[_T]]", timeout: Optional[float] = Non
     """Yields futures as they get done, in that order; those given twice once. As `concurrent.futures.as_completed`,
     for futures of any executor.
 
-        futures = {pyhost.submit(fetch, url): url for url in urls}
-        for future in pyhost.as_completed(futures):
-            print(futures[future], future.result())
+        >>> futures = {pyhost.submit(len, word): word for word in ["four", "words", "of", "text"]}
+        >>> sorted((future.result(), futures[future]) for future in pyhost.as_completed(futures, timeout=30))
+        [(2, 'of'), (4, 'four'), (4, 'text'), (5, 'words')]
 
     timeout: seconds from now, after which it raises `TimeoutError`
     """
@@ -83,7 +85,8 @@ submit = _Default().submit
 def options(**limits: Any) -> "Limited":
     """The default pool with limits for the calls made through what this returns; as `Executor.options`.
 
-        pyhost.options(timeout=2, retries=3, retry_on=OSError).submit(fetch, url)
+        >>> pyhost.options(timeout=20, retries=3, retry_on=OSError).submit(os.path.basename, "a/b").result()
+        'b'
     """
     return Limited(_default_engine, {}).options(**limits)
 

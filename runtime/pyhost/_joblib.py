@@ -282,11 +282,13 @@ def _crashed(error):
 def register_joblib(make_default: bool = False) -> None:
     """Registers joblib's backend "pyhost". `joblib.Parallel` runs on pyhost's workers where it is asked for:
 
-        import joblib, pyhost
-        pyhost.register_joblib()
-        with joblib.parallel_backend("pyhost"):
-            roots = joblib.Parallel()(joblib.delayed(math.sqrt)(i) for i in range(10))
-        joblib.Parallel(n_jobs=4, backend="pyhost")(...)
+        >>> import joblib
+        >>> pyhost.register_joblib()
+        >>> with joblib.parallel_backend("pyhost", n_jobs=2):
+        ...     joblib.Parallel()(joblib.delayed(math.sqrt)(i) for i in (1, 4, 9))
+        [1.0, 2.0, 3.0]
+        >>> joblib.Parallel(n_jobs=2, backend="pyhost")(joblib.delayed(abs)(i) for i in (-1, -2))
+        [1, 2]
 
     make_default: also where no backend is asked for, and `prefer` is not "threads"
 

@@ -11,8 +11,9 @@ _T = TypeVar("_T")
 class Limited(core.Submitter):
     """What `Executor.options` and `pyhost.options` return: `submit` and `map` whose calls have those limits.
 
-        quick = executor.options(timeout=2, retries=3, retry_on=OSError)
-        page = quick.submit(fetch, url).result()
+        >>> patient = executor.options(timeout=20, retries=3, retry_on=OSError)
+        >>> patient.submit(math.factorial, 5).result()
+        120
 
     Cheap to make, and good for any number of calls. Valid as long as its pool.
     """
@@ -25,7 +26,10 @@ class Limited(core.Submitter):
 
     def options(self, *, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
                 retry_on: Any = None, grace: Optional[float] = None, memory: Any = None) -> "Limited":
-        """The same with further limits; what is not given stays as it is."""
+        """The same with further limits; what is not given stays as it is.
+
+            >>> careful = executor.options(timeout=20).options(memory="1G")
+        """
         limits = _limits.of_calls(timeout, cpu, retries, retry_on, grace)
         size = _limits.size("memory", memory)
         return Limited(self._engine, {**self._given, **limits}, self._memory if size is None else size)
@@ -35,14 +39,22 @@ class Limited(core.Submitter):
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
             chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
-        """As `Executor.map`, with these limits for each item; `timeout` is here, too, about the results."""
+        """As `Executor.map`, with these limits for each item; `timeout` is here, too, about the results.
+
+            >>> list(executor.options(retries=2).map(abs, [-1, 2], timeout=30))
+            [1, 2]
+        """
         if not iterables:
             return iter(())
         return self._find().map(fn, iterables, timeout, chunksize, buffersize, True, self._limits)
 
     def starmap(self, fn: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout: Optional[float] = None,
                 chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
-        """As `pyhost.starmap`, with these limits for each item."""
+        """As `pyhost.starmap`, with these limits for each item.
+
+            >>> list(executor.options(retries=2).starmap(pow, [(2, 5), (3, 2)]))
+            [32, 9]
+        """
         return self._find().map(fn, (rows,), timeout, chunksize, buffersize, True, self._limits, star=True)
 
     def _find(self):

@@ -8,6 +8,10 @@ from typing import List, NamedTuple
 class WorkerStack(NamedTuple):
     """Where one worker is.
 
+        >>> print(pyhost.WorkerStack(worker=0, pid=4711, call="load", seconds=12.3, stack=""))
+        worker 0 (pid 4711), in `load` for 12.3 s
+          no answer: it does not run Python code just now
+
     worker: its number in the pool
     pid: its process
     call: what it runs, with the arguments where they are text; empty: nothing
@@ -30,8 +34,11 @@ class WorkerStack(NamedTuple):
 def stacks(timeout: float = 1.0) -> List[WorkerStack]:
     """Where every worker of every pool of this process is.
 
-        for where in pyhost.stacks():
-            print(where)
+        >>> for where in pyhost.stacks():       # doctest: +SKIP
+        ...     print(where)
+        worker 0 (pid 4711), in `load` for 12.3 s
+          Current thread 0x00007f1bc8f5a740 (most recent call first):
+            File "etl.py", line 17 in load
 
     timeout: seconds to wait for the answers of a pool's workers; one that gave none has an empty stack
     """

@@ -63,7 +63,11 @@ class Task(Generic[_P, _T]):
     def options(self, **limits: Any) -> "Task[_P, _T]":
         """The same function with limits for its calls on workers, those of `Executor.options`.
 
-            page = fetch.options(timeout=2, retries=3).submit(url).result()
+            >>> @pyhost.task
+            ... def shout(text):
+            ...     return text.upper()
+            >>> shout.options(timeout=20, retries=3).submit("abc").result()
+            'ABC'
         """
         return _Variant(self, {**self._given, **limits})
 
@@ -144,16 +148,20 @@ if TYPE_CHECKING:
 def task(function: Any = None, /, **limits: Any) -> Any:
     """Makes a function one that can also run on the default pool.
 
-        @pyhost.task
-        def score(record): ...
-
-        score(record)                               # runs here, as before
-        future = score.submit(record)               # on a worker
-        for result in score.map(records): ...       # on all of them
-        score.options(timeout=2).submit(record)
-
-        @pyhost.task(timeout=2, retries=3)          # limits of every call on workers, those of `Executor.options`
-        def fetch(url): ...
+        >>> @pyhost.task
+        ... def score(record):
+        ...     return len(record)
+        >>> score("four")                           # runs here, as before
+        4
+        >>> score.submit("four").result()           # on a worker
+        4
+        >>> list(score.map(["one", "two"]))         # on all of them
+        [3, 3]
+        >>> score.options(timeout=20).submit("four").result()
+        4
+        >>> @pyhost.task(timeout=20, retries=3)     # limits of every call on workers, those of `Executor.options`
+        ... def fetch(url):
+        ...     return f"the page at {url}"
     """
     if function is None:
         return functools.partial(_decorate, limits)

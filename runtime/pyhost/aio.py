@@ -1,9 +1,13 @@
 """asyncio: calls and maps that are awaited, on the default pool or on an executor.
 
-    async def main():
-        print(await pyhost.aio.run(score, record))
-        async for result in pyhost.aio.map(score, records):
-            print(result)
+    >>> async def main():
+    ...     print(await pyhost.aio.run(abs, -3))
+    ...     async for result in pyhost.aio.map(abs, [-1, -2]):
+    ...         print(result)
+    >>> asyncio.run(main())
+    3
+    1
+    2
 
 The event loop is never blocked. Cancelling what awaits (`task.cancel()`, `asyncio.timeout`, `asyncio.wait_for`) stops
 the call: it is taken back when it has not started, else asked to stop by `TaskInterrupted`, and killed with its
@@ -60,8 +64,11 @@ async def run(fn: "Callable[..., _T]", /, *args: Any, executor: "Union[Executor,
               **kwargs: Any) -> _T:
     """Runs `fn(*args, **kwargs)` on a worker; its result, or what it raised.
 
-        page = await pyhost.aio.run(fetch, url)
-        page = await pyhost.aio.run(fetch, url, executor=pyhost.options(timeout=2, retries=3))
+        >>> async def main():
+        ...     first = await pyhost.aio.run(pow, 2, 10)
+        ...     return first, await pyhost.aio.run(pow, 2, 11, executor=pyhost.options(timeout=20, retries=3))
+        >>> asyncio.run(main())
+        (1024, 2048)
 
     executor: an `Executor`, or what `options` returned; None: the default pool. For a keyword argument `executor` of
         `fn` itself use `functools.partial`.
@@ -91,8 +98,10 @@ def map(fn: Callable[..., _T], *iterables: Union[Iterable[Any], AsyncIterable[An
         executor: "Union[Executor, Limited, None]" = None) -> AsyncIterator[_T]:
     """Applies the function to every item on the workers; an asynchronous iterator over the results, in order.
 
-        async for score in pyhost.aio.map(rate, records, buffersize=100):
-            ...
+        >>> async def main():
+        ...     return [root async for root in pyhost.aio.map(math.sqrt, [9, 16], buffersize=100)]
+        >>> asyncio.run(main())
+        [3.0, 4.0]
 
     Inputs are iterables or asynchronous iterables, lazily read and endless if you like. An ordinary one is read in
     the thread of the event loop, which waits for it; one that takes its time should be asynchronous.

@@ -88,8 +88,9 @@ class _Callbacks:
 class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult[_T]):
     """What `Pool.apply_async` returns.
 
-        result = pool.apply_async(pow, (2, 10))
-        assert result.get(timeout=5) == 1024
+        >>> result = pool.apply_async(pow, (2, 10))
+        >>> result.get(timeout=30)
+        1024
     """
 
     def ready(self) -> bool:
@@ -139,8 +140,9 @@ class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult[_T]):
 class MapResult(_Callbacks, stdlib.MapResult[_T]):
     """What `Pool.map_async` and `Pool.starmap_async` return.
 
-        squares = pool.map_async(square, range(10))
-        print(squares.get(timeout=5))
+        >>> roots = pool.map_async(math.sqrt, [9, 16])
+        >>> roots.get(timeout=30)
+        [3.0, 4.0]
     """
 
     def __init__(self, results: Any, callback: _Callback = None, error_callback: _Callback = None,

@@ -48,7 +48,12 @@ class HostFailure(Exception):
 
 
 class StartupError(HostFailure, RuntimeError):
-    """The interpreter, what it loads first or the initializer failed. Names all that was tried."""
+    """The interpreter, what it loads first or the initializer failed. Names all that was tried.
+
+        >>> with pyhost.Executor(1, initializer=int, initargs=("x",)) as executor:
+        ...     print(type(executor.submit(abs, 1).exception()).__name__)
+        StartupError
+    """
 
 
 class Backpressure(HostFailure, RuntimeError):
@@ -68,19 +73,43 @@ class SandboxUnavailable(HostFailure, RuntimeError):
 
 
 class TaskCpuError(HostFailure, RuntimeError):
-    """The task used more CPU time than its `cpu` limit allows."""
+    """The task used more CPU time than its `cpu` limit allows.
+
+        >>> future = pyhost.options(cpu=0.2, grace=0).submit(sum, range(10**12))
+        >>> print(type(future.exception()).__name__)
+        TaskCpuError
+    """
 
 
 class TaskMemoryError(HostFailure, MemoryError):
-    """The task's worker held more memory than its `memory` limit allows."""
+    """The task's worker held more memory than its `memory` limit allows.
+
+        >>> future = pyhost.options(memory="200M").submit(bytearray, 10**9)
+        >>> print(type(future.exception()).__name__)
+        TaskMemoryError
+    """
 
 
 class TaskTimeout(HostFailure, *dict.fromkeys((_futures_timeout, TimeoutError))):  # type: ignore[misc]
-    """The task ran longer than its `timeout`; it alone was stopped."""
+    """The task ran longer than its `timeout`; it alone was stopped.
+
+        >>> future = pyhost.options(timeout=0.2).submit(time.sleep, 1000)
+        >>> try:
+        ...     future.result()
+        ... except pyhost.TaskTimeout as error:
+        ...     print("stopped:", error.call)
+        stopped: sleep
+    """
 
 
 class RemoteError(Exception):
     """An exception of the function that could not be rebuilt here (its class cannot be imported or pickled).
+
+        >>> def fail():
+        ...     raise ValueError(threading.Lock())
+        >>> future = pyhost.submit(fail)
+        >>> print(future.exception().type_name)
+        ValueError
 
     type_name: of the original, such as `package.SomeError`
     message: its `str()`

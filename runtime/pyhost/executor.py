@@ -20,10 +20,10 @@ _T = TypeVar("_T")
 class Executor(core.Submitter, concurrent.futures.Executor):
     """Runs calls on a pool of isolated interpreters, one per process.
 
-        with pyhost.Executor(max_workers=4) as executor:
-            future = executor.submit(f, x, key=1)
-            for y in executor.map(f, xs):
-                ...
+        >>> with pyhost.Executor(max_workers=2) as executor:
+        ...     future = executor.submit(pow, 2, exp=10)
+        ...     print(list(executor.map(abs, [-1, -2])), future.result())
+        [1, 2] 1024
 
     max_workers: how many, or `(fewest, most)` for as many as the load wants; None: what `pyhost run --workers`
         says, else the CPUs this process may use
@@ -100,6 +100,9 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             chunksize: int = 1, buffersize: Optional[int] = None) -> Iterator[_T]:
         """Results in order, as `pyhost.map`. Chunks are made automatically; a `chunksize` above 1 is obeyed.
 
+            >>> list(executor.map(pow, [2, 3], [5, 2], timeout=30))
+            [32, 9]
+
         The results can also be read after `shutdown`, which waits for all of them if the input has a length and no
         `buffersize` is given. Otherwise what was not read by then is cut: a `RuntimeError` stands in its place.
 
@@ -116,7 +119,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         """This executor with limits, as those of `Executor`, for the calls made through what is returned. They
         cannot collide with keyword arguments of the functions.
 
-            executor.options(timeout=2, retries=3, retry_on=OSError).submit(fetch, url)
+            >>> executor.options(timeout=20, retries=3, retry_on=OSError).submit(len, "four").result()
+            4
 
         `memory` is a limit of workers: calls with one of their own get workers of their own, as many as this
         executor has.
@@ -128,7 +132,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     def broadcast(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> List[_T]:
         """Calls `fn(*args, **kwargs)` once in every worker there is, before what is queued; waits for all of them.
 
-            executor.broadcast(load_model, path)
+            >>> len(executor.broadcast(os.getpid)) == len(executor._processes)
+            True
 
         The results, one per worker, in no order. When it raises somewhere, the first exception, after all ended. A
         worker made later does not run it: for that there is `initializer`.
@@ -138,24 +143,41 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     def stacks(self, timeout: float = 1.0) -> List[WorkerStack]:
         """Where every worker is: its call, for how many seconds, and its Python stacks.
 
-            for where in executor.stacks():
-                print(where.worker, where.call, where.stack)
+            >>> for where in executor.stacks():     # doctest: +SKIP
+            ...     print(where.worker, where.call, where.seconds)
+            0 load 12.3
 
         timeout: seconds to wait for their answers; a worker that gave none has an empty stack
         """
         return self._engine.stacks(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run."""
+        """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run.
+
+            >>> mine = pyhost.Executor(1)
+            >>> last = mine.submit(abs, -1)
+            >>> mine.shutdown()
+            >>> last.result()
+            1
+        """
         self._engine.close(wait=wait, cancel=cancel_futures)
 
     def terminate_workers(self) -> None:
         """Shuts down at once: cancels what has not started, and sends SIGTERM to the workers. What runs fails with
-        `WorkerCrashed`, unless its worker survives the signal. Does not wait."""
+        `WorkerCrashed`, unless its worker survives the signal. Does not wait.
+
+            >>> mine = pyhost.Executor(1)
+            >>> stuck = mine.submit(time.sleep, 1000)
+            >>> mine.terminate_workers()
+        """
         self._engine.end_workers(signal.SIGTERM)
 
     def kill_workers(self) -> None:
-        """As `terminate_workers`, with SIGKILL."""
+        """As `terminate_workers`, with SIGKILL.
+
+            >>> mine = pyhost.Executor(1)
+            >>> mine.kill_workers()
+        """
         self._engine.end_workers(signal.SIGKILL)
 
     # Attributes of ProcessPoolExecutor that programs use though they are private.

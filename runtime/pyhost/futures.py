@@ -30,8 +30,9 @@ class Future(core.Task, concurrent.futures.Future[_T]):
     `result(timeout)` and `exception(timeout)` (seconds) raise `TimeoutError` when it is not there in time;
     `cancel(force=True)` also stops a call that runs.
 
-        future = executor.submit(pow, 2, 10)
-        assert future.result(timeout=5) == 1024
+        >>> future = executor.submit(pow, 2, 10)
+        >>> future.result(timeout=30)
+        1024
     """
 
     # Whether cancelling what asyncio awaits (`run_in_executor`, `wrap_future`) stops the call when it runs.
@@ -41,7 +42,12 @@ class Future(core.Task, concurrent.futures.Future[_T]):
         def result(self, timeout: Optional[float] = None) -> _T: ...
 
     def running(self) -> bool:
-        """Whether the call is known to run: a `cancel` came too late for it."""
+        """Whether the call is known to run: a `cancel` came too late for it.
+
+            >>> future = executor.submit(abs, -1)
+            >>> future.result(), future.running()
+            (1, False)
+        """
         return self._started()
 
     def cancel(self, force: bool = False) -> bool:
@@ -50,6 +56,10 @@ class Future(core.Task, concurrent.futures.Future[_T]):
         A call that runs is asked to stop by `TaskInterrupted`, raised in it, and killed with its worker when it has
         not after its `grace`. Until then the future is not done. asyncio cancels by force: whoever cancels what
         awaits the future, in `loop.run_in_executor` or `asyncio.wrap_future`, stops the call.
+
+            >>> stuck = executor.submit(time.sleep, 1000)
+            >>> stuck.cancel(force=True)
+            True
         """
         if not force and "_condition" in self.__dict__:
             force = self._stops_for_asyncio and sys._getframe(1).f_globals.get("__name__") == "asyncio.futures"

@@ -37,10 +37,9 @@ class _Calls(core.Submitter):
 class Pool(_Base):
     """Runs calls on a pool of isolated interpreters, one per process; a `multiprocessing.pool.Pool`.
 
-        with pyhost.Pool(4) as pool:
-            squares = pool.map(square, range(10))
-            for page in pool.imap_unordered(fetch, urls):
-                ...
+        >>> with pyhost.Pool(2) as pool:
+        ...     print(pool.map(abs, [-1, -2]), sorted(pool.imap_unordered(len, ["a", "bb"])))
+        [1, 2] [1, 2]
 
     processes: how many, or `(fewest, most)` for as many as the load wants; None: what `pyhost run --workers` says,
         else the CPUs this process may use
@@ -117,12 +116,19 @@ class Pool(_Base):
         """Nothing: workers that end are replaced without being asked for."""
 
     def apply(self, func: Callable[..., _T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> _T:
-        """`func(*args, **kwds)` on a worker; waits for it."""
+        """`func(*args, **kwds)` on a worker; waits for it.
+
+            >>> pool.apply(pow, (2, 10))
+            1024
+        """
         return self.apply_async(func, args, kwds).get()
 
     def apply_async(self, func: Callable[..., _T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {},
                     callback: _Callback = None, error_callback: _Callback = None) -> AsyncResult[_T]:
         """Starts `func(*args, **kwds)` on a worker. `callback` gets the result, or `error_callback` the exception.
+
+            >>> pool.apply_async(pow, (2, 10)).get(timeout=30)
+            1024
 
         The content of the arguments is fixed when this returns. What cannot be sent fails the call.
         """
@@ -138,7 +144,8 @@ class Pool(_Base):
     def map(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = None) -> List[_T]:
         """The results for all items, in order.
 
-            squares = pool.map(square, range(10))
+            >>> pool.map(math.sqrt, [9, 16])
+            [3.0, 4.0]
 
         chunksize: items that travel together; None or 1: about a millisecond's worth, from measured time
 
@@ -148,22 +155,38 @@ class Pool(_Base):
 
     def starmap(self, func: Callable[..., _T], iterable: Iterable[Iterable[Any]],
                 chunksize: Optional[int] = None) -> List[_T]:
-        """As `map`, with items that are the arguments of a call: `func(*item)`."""
+        """As `map`, with items that are the arguments of a call: `func(*item)`.
+
+            >>> pool.starmap(pow, [(2, 5), (3, 2)])
+            [32, 9]
+        """
         return self._map(func, iterable, True, chunksize)
 
     def map_async(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = None,
                   callback: _Callback = None, error_callback: _Callback = None) -> MapResult[_T]:
-        """As `map`, without waiting. `callback` gets the list of results, or `error_callback` the first exception."""
+        """As `map`, without waiting. `callback` gets the list of results, or `error_callback` the first exception.
+
+            >>> pool.map_async(abs, [-1, -2]).get(timeout=30)
+            [1, 2]
+        """
         return self._map_async(func, iterable, False, chunksize, callback, error_callback)
 
     def starmap_async(self, func: Callable[..., _T], iterable: Iterable[Iterable[Any]],
                       chunksize: Optional[int] = None, callback: _Callback = None,
                       error_callback: _Callback = None) -> MapResult[_T]:
-        """As `starmap`, without waiting; as `map_async`."""
+        """As `starmap`, without waiting; as `map_async`.
+
+            >>> pool.starmap_async(pow, [(2, 5), (3, 2)]).get(timeout=30)
+            [32, 9]
+        """
         return self._map_async(func, iterable, True, chunksize, callback, error_callback)
 
     def imap(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = 1) -> "stdlib.IMapIterator[_T]":
         """The results for all items, in order, as an iterator with `next(timeout)`.
+
+            >>> results = pool.imap(abs, [-1, -2])
+            >>> results.next(timeout=30), next(results)
+            (1, 2)
 
         chunksize: as for `map`
 
@@ -175,7 +198,11 @@ class Pool(_Base):
 
     def imap_unordered(self, func: Callable[[Any], _T], iterable: Iterable[Any],
                        chunksize: Optional[int] = 1) -> "stdlib.IMapIterator[_T]":
-        """As `imap`, with the results as they come."""
+        """As `imap`, with the results as they come.
+
+            >>> sorted(pool.imap_unordered(abs, [-1, -2]))
+            [1, 2]
+        """
         return self._imap(IMapUnorderedIterator, func, iterable, chunksize, True)
 
     def _stream(self, kind, func, iterable, star, chunksize, **how):
@@ -217,14 +244,22 @@ class Pool(_Base):
         return MapResult(results, callback, error_callback)
 
     def close(self) -> None:
-        """Accepts no more calls. The workers end when those there are have ended; `join` waits for that."""
+        """Accepts no more calls. The workers end when those there are have ended; `join` waits for that.
+
+            >>> mine = pyhost.Pool(1)
+            >>> mine.close()
+        """
         if self._state == stdlib.RUN:
             self._state = stdlib.CLOSE
             # An `imap` with input left keeps the engine open until it is read, or until `join`.
             self._engine = self._calls = None
 
     def terminate(self) -> None:
-        """Kills what runs; calls without an outcome fail as cancelled."""
+        """Kills what runs; calls without an outcome fail as cancelled.
+
+            >>> mine = pyhost.Pool(1)
+            >>> mine.terminate()
+        """
         self._state = stdlib.TERMINATE
         self._engine = self._calls = None
         engine = self._closed_engine()
@@ -233,7 +268,12 @@ class Pool(_Base):
         self._native.kill()
 
     def join(self) -> None:
-        """Waits until the workers have ended. ValueError before `close` or `terminate`."""
+        """Waits until the workers have ended. ValueError before `close` or `terminate`.
+
+            >>> mine = pyhost.Pool(1)
+            >>> mine.close()
+            >>> mine.join()
+        """
         if self._state == stdlib.RUN:
             raise ValueError("Pool is still running")
         engine = self._closed_engine()

@@ -9,10 +9,14 @@ PyObject* marshal_error() {
   // Kept for the life of the process: a class outlives every exception of it.
   static PyObject* type = nullptr;
   if (type == nullptr) {
-    type = PyErr_NewExceptionWithDoc("pyhost.MarshalError",
-                                     "A value cannot cross between processes; the message names "
-                                     "its place and what to do.",
-                                     PyExc_ValueError, nullptr);
+    type = PyErr_NewExceptionWithDoc(
+        "pyhost.MarshalError",
+        "A value cannot cross between processes; the message names "
+        "its place and what to do.\n\n"
+        "    >>> error = pyhost.submit(len, [threading.Lock()]).exception()\n"
+        "    >>> print(str(error).partition(': ')[0])\n"
+        "    cannot send `lock` at $[0][0]",
+        PyExc_ValueError, nullptr);
   }
   return type != nullptr ? type : PyExc_ValueError;
 }

@@ -52,7 +52,13 @@ PyObject* task_interrupted() {
   static PyObject* type = PyErr_NewExceptionWithDoc(
       "pyhost.TaskInterrupted",
       "Raised in a task that is to stop: it was cancelled, or a limit of it is reached. Clean up "
-      "and let it pass; a task that goes on is killed after the grace period.",
+      "and let it pass; a task that goes on is killed after the grace period.\n\n"
+      "    >>> def work(path):\n"
+      "    ...     try:\n"
+      "    ...         time.sleep(1000)\n"
+      "    ...     except pyhost.TaskInterrupted:\n"
+      "    ...         open(path, 'w').close()  # whatever has to be undone\n"
+      "    ...         raise\n",
       PyExc_BaseException, nullptr);
   return type != nullptr ? type : PyExc_KeyboardInterrupt;
 }
