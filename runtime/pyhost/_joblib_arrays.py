@@ -5,8 +5,9 @@
     memcmp before each batch: changed in place -> a new memfd
 
 A copy is compared with the array whenever a batch is submitted, so no task ever gets what the array held before;
-once for batches between which the caller's code cannot have run. Comparing costs as much as copying into memory that is warm, a sixth of copying into fresh memory, and spares each
-task to map it anew. Arrays that cannot be written to are not compared.
+once for batches between which the caller's code cannot have run. Comparing costs as much as copying into memory that
+is warm, a sixth of copying into fresh memory, and spares each task to map it anew. Arrays that cannot be written to are
+not compared.
 """
 
 import collections
