@@ -347,6 +347,86 @@ class Nested(JoblibCase):
                 Parallel(2)(delayed(abs)(i) for i in range(3))
 
 
+class CurrentJoblib(unittest.TestCase):
+    """What joblib asks of a backend since 1.3 (`supports_retrieve_callback`, `return_as`) and 1.5 (`submit`)."""
+
+    class Parallel:
+        """As much of a `Parallel` as a backend sees."""
+
+        _id = "0"
+        verbose = 0
+
+        def __init__(self, return_as):
+            self.return_generator = return_as != "list"
+
+    class Callback:
+        """joblib's BatchCompletionCallBack fetches results in the callback, where the backend supports that."""
+
+        batch_size = 1
+
+        def __init__(self, backend, parallel):
+            self.backend, self.parallel = backend, parallel
+            self.done = threading.Event()
+            self.outcome = None
+
+        def __call__(self, out):
+            if self.backend.supports_retrieve_callback:
+                try:
+                    self.outcome = self.backend.retrieve_result_callback(out)
+                except BaseException as error:
+                    self.outcome = error
+            self.done.set()
+
+    def configured(self, return_as):
+        backend = joblib.parallel.BACKENDS["pyhost"](nesting_level=0)
+        self.parallel = self.Parallel(return_as)
+        self.assertEqual(backend.configure(n_jobs=2, parallel=self.parallel, max_nbytes=1000, temp_folder=None), 2)
+        self.addCleanup(backend.terminate)
+        return backend
+
+    def submit(self, backend, function, *arguments):
+        callback = self.Callback(backend, self.parallel)
+        job = backend.submit(joblib.parallel.BatchedCalls([(function, arguments, {})],
+                                                         backend.get_nested_backend()), callback)
+        return job, callback
+
+    def test_results_for_a_generator_are_fetched_in_the_callback(self):
+        backend = self.configured("generator")
+        self.assertTrue(backend.supports_return_generator and backend.supports_retrieve_callback)
+
+        callbacks = [self.submit(backend, abs, -number)[1] for number in range(5)]
+
+        for number, callback in enumerate(callbacks):
+            self.assertTrue(callback.done.wait(30))
+            self.assertEqual(callback.outcome, [number])
+
+    def test_an_exception_for_a_generator_is_raised_in_the_callback(self):
+        backend = self.configured("generator_unordered")
+
+        _, callback = self.submit(backend, end, "raises")
+
+        self.assertTrue(callback.done.wait(30))
+        self.assertIsInstance(callback.outcome, LookupError)
+
+    def test_results_of_a_list_are_waited_for_after_the_callback(self):
+        backend = self.configured("list")
+        self.assertTrue(backend.supports_timeout)
+        self.assertFalse(backend.supports_retrieve_callback)  # joblib would look for results every 10 ms
+
+        job, callback = self.submit(backend, abs, -3)
+
+        self.assertEqual(backend.retrieve_result(job, timeout=30), [3])
+        self.assertTrue(callback.done.is_set())
+        job, _ = self.submit(backend, end, "hangs")
+        with self.assertRaises(multiprocessing.TimeoutError):
+            backend.retrieve_result(job, timeout=0.1)
+        backend.abort_everything(ensure_ready=True)
+        self.assertEqual(self.submit(backend, abs, -4)[0].get(30), [4])
+
+    def test_without_a_number_of_jobs_all_cpus_are_meant(self):
+        self.assertEqual(joblib.parallel.BACKENDS["pyhost"]().default_n_jobs, -1)
+
+
 class Programs(unittest.TestCase):
     def run_script(self, text):
         with tempfile.TemporaryDirectory() as folder:
