@@ -30,7 +30,10 @@ class _Then:
     def exec_module(self, module):
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        self._then()
+        try:
+            self._then()
+        except Exception:  # is not the importer's
+            sys.excepthook(*sys.exc_info())
 
 
 def find_spec(name, path):
@@ -125,8 +128,10 @@ def identify(number, identity):
     multiprocessing believes that the processes and finalizers of the original are ours: at exit it would terminate
     the driver's processes. The steps are those it takes in its own children.
     """
-    from multiprocessing import process
+    from multiprocessing import context, process
     facts = _facts()
+    if facts.get("method"):
+        context._force_start_method(facts["method"])
     original = process._current_process
     own = _make_process(process, original, number, identity, facts)
     process._children = set()

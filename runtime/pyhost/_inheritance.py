@@ -56,7 +56,7 @@ def refuse_while_importing_main():
 
 def _facts(settings):
     """Of this process, whatever the start method."""
-    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon}
+    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method}
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         own = process.current_process()

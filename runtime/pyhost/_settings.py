@@ -21,18 +21,19 @@ class Settings:
     start: the start method
     limits: those of every call, as `_limits.of_calls` has them
     workers: what concerns the workers, by the engine's names
-    process_name, daemon, main: as `for_engine` has them
+    process_name, daemon, main, method: as `for_engine` has them
     preload: modules that a zygote imports besides those that were asked for
     as_stdlib: like a pool of the standard library where pyhost's own do more: context variables stay in the driver
     """
 
-    def __init__(self, start, limits, workers, *, process_name, daemon, main, as_stdlib):
+    def __init__(self, start, limits, workers, *, process_name, daemon, main, method, as_stdlib):
         self.start = start
         self.limits = limits
         self.workers = workers
         self.process_name = process_name
         self.daemon = daemon
         self.main = main
+        self.method = method
         self.as_stdlib = as_stdlib
         self.preload = ()
 
@@ -43,7 +44,7 @@ class Settings:
 
 
 def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, daemon=None, main="by value",
-               as_stdlib=False, **workers):
+               method=None, as_stdlib=False, **workers):
     """The settings of a pool: those given, checked; else what `pyhost run` was told; else the engine's own.
 
     Inside a worker a pool has one worker: its siblings have the other CPUs.
@@ -53,6 +54,7 @@ def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, 
     daemon: `multiprocessing.current_process().daemon` there; None: as in the driver
     main: what becomes of the functions and classes of `__main__` in workers that are no copies of this process:
         `by value`: they are sent; `import`: workers import the main module as `__mp_main__`, and find them there
+    method: what `multiprocessing.get_start_method()` says in workers; None: as in the driver
     own_arrays: bytes up to which a buffer among a task's arguments is its own copy to write to; buffers in results
         can be written to then, whatever their size; None: neither
     """
@@ -74,7 +76,8 @@ def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, 
     else:
         found["workers"] = int(_options.get("workers") or 0)
         found["min_workers"] = int(_options.get("min_workers", found["workers"]))
-    return Settings(start, limits, found, process_name=process_name, daemon=daemon, main=main, as_stdlib=as_stdlib)
+    return Settings(start, limits, found, process_name=process_name, daemon=daemon, main=main, method=method,
+                    as_stdlib=as_stdlib)
 
 
 _CHECKS = {
@@ -120,9 +123,12 @@ def start_of_method(method):
     return _STARTS_OF_CONTEXTS[method]
 
 
-def main_of(context):
-    """What becomes of `__main__` in workers of a pool that was given this multiprocessing context, or None."""
-    return "by value" if context is None or method_of(context) == "fork" else "import"
+def of_context(context):
+    """What workers of a pool that was given this multiprocessing context, or None, have of it beside its start."""
+    if context is None:
+        return {}
+    method = method_of(context)
+    return {"main": "by value" if method == "fork" else "import", "method": method}
 
 
 def process_prefix(start):

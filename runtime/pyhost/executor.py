@@ -88,7 +88,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            on_crash=on_crash, main=_settings.main_of(mp_context), **self._more)
+            on_crash=on_crash, **_settings.of_context(mp_context), **self._more)
         self._context = mp_context
         self._method = method
         self._engine = Engine(settings, initializer, tuple(initargs))

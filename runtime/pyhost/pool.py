@@ -82,7 +82,7 @@ class Pool(_Base):
             processes, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker, max_tasks_per_worker=maxtasksperchild,
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
-            main=_settings.main_of(context), **{"on_crash": on_crash, "own_arrays": sys.maxsize, **self._more})
+            **_settings.of_context(context), **{"on_crash": on_crash, "own_arrays": sys.maxsize, **self._more})
         self._engine: Any = Engine(settings, initializer, tuple(initargs), killed_at_exit=True)
         self._processes = self._engine.start()
         self._native = self._engine.native  # outlives the engine, for `join`

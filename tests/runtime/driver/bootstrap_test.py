@@ -193,12 +193,13 @@ ADOPTED = """
 import concurrent.futures, multiprocessing, os
 def who(_):
     own = multiprocessing.current_process()
-    return __name__, own.name, own.daemon, own._identity, multiprocessing.parent_process().pid
+    return (__name__, own.name, own.daemon, own._identity, multiprocessing.parent_process().pid,
+            multiprocessing.get_start_method())
 if __name__ == "__main__":
     before = 0
     def expect(name, number, daemon):
         main = "__main__" if method == "fork" else "__mp_main__"
-        return [(main, f"{name}-{before + number}", daemon, (before + number,), os.getpid())]
+        return [(main, f"{name}-{before + number}", daemon, (before + number,), os.getpid(), method)]
     names = {"fork": "Fork", "spawn": "Spawn", "forkserver": "ForkServer"}
     for method, name in names.items():
         context = multiprocessing.get_context(method)
