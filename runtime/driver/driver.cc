@@ -8,6 +8,7 @@
 #include <driver/known.h>
 #include <driver/limits.h>
 #include <driver/map_iterator.h>
+#include <driver/records.h>
 #include <driver/submitter.h>
 #include <driver/task.h>
 #include <pool/identities.h>
@@ -62,7 +63,13 @@ PyObject* failed(PyObject*, PyObject* args) {
   return failed_task(wanted, exception);
 }
 
+PyObject* finish_records(PyObject*, PyObject*) {
+  await_records();
+  Py_RETURN_NONE;
+}
+
 PyMethodDef kMethods[] = {
+    {"await_records", finish_records, METH_NOARGS, "waits until log records are handled"},
     {"foreign_threads", count_foreign_threads, METH_NOARGS,
      "threads of this process besides the calling one and those of pyhost"},
     {"usable_cpus", usable_cpus, METH_NOARGS, "CPUs this process may use: affinity and quota"},

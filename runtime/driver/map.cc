@@ -10,6 +10,7 @@
 #include <Python.h>
 #include <driver/map.h>
 #include <driver/outcome.h>
+#include <driver/records.h>
 #include <driver/unlocked.h>
 
 #include <algorithm>
@@ -211,6 +212,7 @@ PyRef Map::next(base::Deadline deadline) {
     return {};
   }
   if (!wait(deadline)) return {};
+  await_records();  // what the items logged
   Segment segment = take();
   if (auto* run = std::get_if<pool::Run>(&segment)) {
     run_ = RunReader(std::move(*run));

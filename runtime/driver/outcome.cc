@@ -1,6 +1,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <driver/outcome.h>
+#include <driver/records.h>
 #include <python/json.h>
 #include <python/values.h>
 
@@ -62,8 +63,8 @@ PyRef text_of(std::string_view text) {
 
 // The arguments of pyhost.errors.HostFailure.
 PyRef details_of(const Error& error) {
-  PyRef texts[] = {text_of(error.message), text_of(error.stderr_tail), text_of(error.stack),
-                   text_of(error.likely_cause), text_of(error.call)};
+  PyRef texts[] = {text_of(error.message), text_of(take_records(error.stderr_tail, false)),
+                   text_of(error.stack), text_of(error.likely_cause), text_of(error.call)};
   for (const PyRef& text : texts) {
     if (!text) return {};
   }
@@ -142,8 +143,10 @@ PyRef exception_of(const Error& error) {
   return exception ? std::move(exception) : take_exception();
 }
 
+// What a call logged is handled before its outcome is known.
 Decoded decode(pool::Outcome outcome, bool own_arrays) {
   Decoded decoded;
+  await_records();
   if (outcome.ok) {
     decoded.value = decode_value(outcome, own_arrays);
     if (!decoded.value) decoded.exception = take_exception();

@@ -1,5 +1,6 @@
 #include <Python.h>
 #include <base/system.h>
+#include <driver/records.h>
 #include <driver/setup.h>
 #include <driver/snapshot.h>
 #include <driver/unlocked.h>
@@ -18,6 +19,10 @@ using Engine = pool::Engine;
 // Straight to the descriptors, as a worker forked by the standard library would print; the draining
 // thread has no GIL, and sys.stdout may belong to a thread that holds it.
 void print_output(int, pool::Stream stream, std::string_view lines) {
+  if (stream == pool::Stream::err && lines.find('\x1e') != std::string_view::npos) {
+    base::write_all(STDERR_FILENO, take_records(lines, true));
+    return;
+  }
   base::write_all(stream == pool::Stream::out ? STDOUT_FILENO : STDERR_FILENO, lines);
 }
 

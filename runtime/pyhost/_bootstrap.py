@@ -11,6 +11,9 @@ import sys
 
 from pyhost._core import core
 
+if "logging" in sys.modules:
+    import pyhost._records  # noqa: F401  here, in the zygote, instead of in every worker
+
 
 def _facts():
     text = core.inheritance()
@@ -65,8 +68,42 @@ def _teach_pickle():
         copyreg.pickle(kind, reduce)
 
 
-_AFTER = {"multiprocessing.context": _after_context, "multiprocessing.resource_tracker": _after_tracker,
-          "multiprocessing.connection": _teach_pickle}
+def _after_logging():
+    if core.current_worker() >= 0:
+        send_log_records()
+
+
+def send_log_records():
+    """Has the driver handle this worker's log records, if it wants them."""
+    facts = _facts()
+    if facts.get("records"):
+        from pyhost import _records
+        _records.install(*facts.get("log_levels") or ())
+
+
+def set_warnings():
+    """The filters of the driver, as `_inheritance.warnings_filters` describes them."""
+    import warnings
+    filters = []
+    for action, message, category, module, line in _facts()["warnings"]:
+        home, _, name = category.rpartition(":")
+        try:
+            found = getattr(__import__(home, fromlist=[name]), name)
+        except Exception:  # not importable here: nothing here warns of it
+            continue
+        patterns = [None if text is None else _compiled(text) for text in (message, module)]
+        filters.append((action, patterns[0], found, patterns[1], line))
+    warnings.filters[:] = filters
+    warnings._filters_mutated()
+
+
+def _compiled(text):
+    import re
+    return re.compile(text[0], text[1]) if isinstance(text, list) else text
+
+
+_AFTER = {"logging": _after_logging, "multiprocessing.context": _after_context,
+          "multiprocessing.resource_tracker": _after_tracker, "multiprocessing.connection": _teach_pickle}
 
 
 def catch_up():

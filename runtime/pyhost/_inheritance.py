@@ -22,6 +22,8 @@ def gather(settings, start, descriptors):
     inherited = {"first_identity": _first_identity(workers)}
     if start != "fork":
         facts.update(_multiprocessing_facts())
+        if not settings.as_stdlib:
+            facts.update(_logging_facts())
         if settings.main == "import":
             facts["main"] = main_module()
         if tracker is not None:
@@ -56,12 +58,47 @@ def refuse_while_importing_main():
 
 def _facts(settings):
     """Of this process, whatever the start method."""
-    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method}
+    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method,
+             "records": not settings.as_stdlib}
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         own = process.current_process()
         facts.update(parent_name=own.name, parent_identity=list(own._identity))
     return facts
+
+
+def _logging_facts():
+    """Levels of loggers and filters of warnings, where they are not those of every new interpreter."""
+    facts = {}
+    if "logging" in sys.modules:
+        from pyhost import _records
+        facts["log_levels"] = _records.levels()
+    filters = warnings_filters()
+    if filters is not None:
+        facts["warnings"] = filters
+    return facts
+
+
+# (action, category, module) of the filters that Python begins with, unless it was told others by -W.
+_FIRST_FILTERS = [("default", "DeprecationWarning", "__main__"), ("ignore", "DeprecationWarning", None),
+                  ("ignore", "PendingDeprecationWarning", None), ("ignore", "ImportWarning", None),
+                  ("ignore", "ResourceWarning", None)]
+
+
+def warnings_filters():
+    """The filters as JSON can have them; None: workers have the same."""
+    warnings = sys.modules.get("warnings")
+    if warnings is None:
+        return None
+    filters = list(warnings.filters)
+    if [(action, category.__name__, module) for action, _, category, module, _ in filters] == _FIRST_FILTERS:
+        return None
+    return [[action, _pattern(message), f"{category.__module__}:{category.__qualname__}", _pattern(module), line]
+            for action, message, category, module, line in filters]
+
+
+def _pattern(text):
+    return text if text is None or isinstance(text, str) else [text.pattern, text.flags]
 
 
 def _multiprocessing_facts():

@@ -5,6 +5,8 @@ import sys
 import threading
 import weakref
 
+from pyhost._core import core
+
 from pyhost import _interrupts
 
 TYPE_CHECKING = False
@@ -82,6 +84,7 @@ def _is_interrupted():
 
 
 def _stop_settler():
+    core.await_records()
     if "pyhost.futures" in sys.modules:
         sys.modules["pyhost.futures"].stop_settler(_CALLBACK_PATIENCE if _is_interrupted() else None)
 

@@ -105,6 +105,7 @@ Result<Identity> take_identity(int number, process::ControlMessage& message, boo
   cap_threads_of_loaded(static_cast<int>(settings.threads));
   await_multiprocessing();
   identify_to_multiprocessing(number, settings.identity);
+  send_log_records();
   if (snapshot) {
     // The driver's exit functions are about the driver. Those of a script the zygote loaded are
     // about the process that runs it, and stay.

@@ -15,7 +15,8 @@ using python::PyRef;
 constexpr const char* kContext = "multiprocessing.context";
 constexpr const char* kTracker = "multiprocessing.resource_tracker";
 constexpr const char* kConnection = "multiprocessing.connection";
-constexpr const char* kAwaited[] = {kContext, kTracker, kConnection};
+constexpr const char* kLogging = "logging";  // whose records go to the driver
+constexpr const char* kAwaited[] = {kContext, kTracker, kConnection, kLogging};
 
 // Never destroyed: used until the process is gone.
 std::vector<base::UniqueFd>& descriptors() {
@@ -134,8 +135,20 @@ void identify_to_multiprocessing(int number, unsigned identity) {
   PyErr_Clear();  // a worker without this is still one
 }
 
+void send_log_records() {
+  const PyRef module = is_imported(kLogging) ? bootstrap() : PyRef();
+  if (module) PyRef::steal(PyObject_CallMethod(module.get(), "send_log_records", nullptr));
+  PyErr_Clear();  // a worker without this is still one
+}
+
+bool set_warnings() {
+  if (inheritance_text().find("\"warnings\"") == std::string::npos) return true;
+  const PyRef module = bootstrap();
+  return module && PyRef::steal(PyObject_CallMethod(module.get(), "set_warnings", nullptr));
+}
+
 void prepare_for_multiprocessing() {
-  if (is_imported(kContext)) bootstrap();
+  if (is_imported(kContext) || is_imported(kLogging)) bootstrap();
   PyErr_Clear();
 }
 

@@ -31,6 +31,13 @@ void catch_up_with_multiprocessing();
 // 1 over all workers of the driver.
 void identify_to_multiprocessing(int number, unsigned identity);
 
+// Has the worker's log records sent to the driver, if `logging` is imported; else that waits for
+// it.
+void send_log_records();
+
+// The warnings filters of the driver, if it told of any. False with an exception set.
+bool set_warnings();
+
 // The module of the package that does it, loaded before workers are forked if they will need it.
 void prepare_for_multiprocessing();
 

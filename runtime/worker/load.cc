@@ -208,6 +208,7 @@ bool Loader::prepare() {
   }
   catch_up_with_multiprocessing();
   await_multiprocessing();
+  if (!set_warnings()) return fail_with_exception("taking over the warnings filters");
   return true;
 }
 

@@ -257,7 +257,16 @@ PyObject* task_cancelled(PyObject* /*module*/, PyObject* /*unused*/) {
   return PyBool_FromLong(is_to_stop() ? 1 : 0);
 }
 
+PyObject* write_record(PyObject* /*module*/, PyObject* bytes) {
+  char* data = nullptr;
+  Py_ssize_t size = 0;
+  if (PyBytes_AsStringAndSize(bytes, &data, &size) != 0) return nullptr;
+  write_marked({data, static_cast<std::size_t>(size)});
+  Py_RETURN_NONE;
+}
+
 PyMethodDef table[] = {
+    {"write_record", write_record, METH_O, "Writes the line of a log record, see pyhost._records."},
     {"task_cancelled", task_cancelled, METH_NOARGS,
      "Whether the host wants the call that this thread runs to stop."},
     {"current_worker", current_worker_number, METH_NOARGS,

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include <base/system.h>
 #include <python/ref.h>
 
 namespace pyhost::worker {
@@ -104,6 +105,11 @@ void install_streams() {
     }
   }
   PyErr_Clear();
+}
+
+void write_marked(std::string_view bytes) {
+  printed = true;
+  base::write_all(2, bytes);
 }
 
 bool take_printed() {

@@ -3,6 +3,8 @@
 
 #include <Python.h>
 
+#include <string_view>
+
 namespace pyhost::worker {
 
 // Replaces sys.stdin, sys.stdout and sys.stderr by line-buffered streams over descriptors 0, 1 and
@@ -10,6 +12,9 @@ namespace pyhost::worker {
 // makes sure. A stream that user code has put in place of Python's own stays. Best effort: what
 // cannot be made keeps what was there. Needs the GIL.
 void install_streams();
+
+// Writes to stderr past its buffer.
+void write_marked(std::string_view bytes);
 
 // Whether something was written since the last call of this function.
 bool take_printed();

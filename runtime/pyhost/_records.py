@@ -1,0 +1,105 @@
+"""Log records of workers in the driver's logging.
+
+In a worker `install` takes the handlers away that were there when it began, which are the driver's, and has every
+record that passes the levels and filters of its logger sent. The driver handles it as one of its own: by the levels,
+filters and handlers of the logger of that name. Handlers that user code adds in a worker see its records, too;
+`logging.basicConfig` adds none there, unless it is forced to.
+"""
+
+import base64
+import os
+import pickle
+import sys
+
+from pyhost._core import core
+
+_MARK = b"\x1epyhost-record "
+_LONGEST = 200_000  # characters of a message; a line of stderr has room for 1 MiB
+
+_pid = None  # of the worker that sends; a process it forks does too
+
+
+def install(levels=None, disable=0):
+    """Makes this worker send its records. Requires: `logging` is imported."""
+    global _pid
+    import logging
+    if _pid is None:
+        _pid = os.getpid()
+        loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+        for logger in loggers:
+            if isinstance(logger, logging.Logger):
+                logger.handlers = []
+        # One that does nothing: `basicConfig`, which `logging.warning` calls too, sees that all is configured.
+        logging.root.handlers.append(logging.NullHandler())
+        call_handlers = logging.Logger.callHandlers
+
+        def send_and_call(logger, record):
+            _send(record)
+            if logger.hasHandlers():
+                call_handlers(logger, record)
+
+        logging.Logger.callHandlers = send_and_call
+    for name, level in (levels or {}).items():
+        (logging.getLogger(name) if name else logging.root).setLevel(level)
+    if disable:
+        logging.disable(disable)
+
+
+def _send(record):
+    fields = dict(record.__dict__)
+    try:
+        message = record.getMessage()
+    except Exception as error:  # the driver's handlers would say so, were it theirs
+        message = f"{record.msg!r:.500} with arguments that do not fit: {error}"
+    if record.exc_info and not record.exc_text:
+        import logging
+        fields["exc_text"] = logging.Formatter().formatException(record.exc_info)[-_LONGEST:]
+    fields.update(msg=message[:_LONGEST], message=message[:_LONGEST], args=None, exc_info=None)
+    core.write_record(_MARK + base64.b64encode(_pickled(fields)) + b"\n")
+
+
+def _pickled(fields):
+    try:
+        pickled = pickle.dumps(fields, 5)
+        if b"__main__" not in pickled and len(pickled) < 3 * _LONGEST:
+            return pickled
+    except Exception:
+        pass
+    plain = (str, int, float, bool, type(None))  # extras of other types as text
+    return pickle.dumps({name: value if isinstance(value, plain) else f"{value!r:.500}"
+                         for name, value in fields.items()}, 5)
+
+
+def handle(texts, dropped):
+    """Handles records of workers, in the driver. `dropped`: how many could not be kept."""
+    import logging
+    for text in texts:
+        try:
+            record = logging.makeLogRecord(pickle.loads(base64.b64decode(text, validate=True)))
+            logger = logging.getLogger(record.name) if record.name != "root" else logging.root
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+        except Exception:
+            _complain()
+    if dropped:
+        logging.getLogger("pyhost").warning("%d log records of workers were dropped: they come faster than the "
+                                            "handlers here take them", dropped)
+
+
+def _complain():
+    import traceback
+    if sys.stderr is not None:
+        traceback.print_exc(limit=3, file=sys.stderr)
+
+
+def levels():
+    """What workers that are no copies of the driver are told: levels of loggers, and what is disabled."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return None
+    found = {name: logger.level for name, logger in list(logging.root.manager.loggerDict.items())
+             if isinstance(logger, logging.Logger) and logger.level != logging.NOTSET}
+    if logging.root.level != logging.WARNING:
+        found[""] = logging.root.level
+    disable = logging.root.manager.disable
+    return [found, disable] if found or disable else None

@@ -1,0 +1,195 @@
+"""Log records of workers come to the driver's handlers; its levels and warnings filters reach the workers."""
+
+import logging
+import os
+import textwrap
+import unittest
+import warnings
+
+from driver_case import DriverCase, WithExecutor, for_each_start
+
+log = logging.getLogger("tests.logging")
+
+
+class OnlyHere:
+    def __repr__(self):
+        return "<only here>"
+
+    def __reduce__(self):
+        raise TypeError("not this one")
+
+
+def report(text, *args, level=logging.WARNING, **extra):
+    logging.getLogger("tests.logging").log(level, text, *args, extra=extra)
+    return os.getpid()
+
+
+def report_many(count):
+    for i in range(count):
+        report("%d", i)
+
+
+def report_failure():
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("tests.logging").exception("it failed")
+
+
+def report_and_die():
+    report("the last words")
+    os.kill(os.getpid(), 9)
+
+
+def root_level():
+    return logging.getLogger().level, logging.getLogger("tests.quiet").isEnabledFor(logging.ERROR)
+
+
+def warn():
+    warnings.warn("take care", UserWarning)
+    return True
+
+
+@for_each_start
+class Records(WithExecutor):
+    def test_a_record_is_handled_by_the_driver_before_the_result_is_there(self):
+        with self.assertLogs(log, "INFO") as caught:
+            pid = self.call(report, "%s of %d", "one", 2, request="r1")
+
+        record, = caught.records
+        self.assertEqual((record.getMessage(), record.levelname, record.name, record.funcName, record.request),
+                         ("one of 2", "WARNING", "tests.logging", "report", "r1"))
+        self.assertEqual(record.process, pid)
+        self.assertNotEqual(pid, os.getpid())
+
+    def test_many_records_arrive_in_order(self):
+        with self.assertLogs(log, "INFO") as caught:
+            list(self.executor.map(report_many, [200] * 5))
+
+        by_process = {}
+        for record in caught.records:
+            by_process.setdefault(record.process, []).append(int(record.getMessage()))
+        self.assertEqual(len(caught.records), 1000)
+        for numbers in by_process.values():
+            self.assertEqual(numbers, list(range(200)) * (len(numbers) // 200))
+
+    def test_a_traceback_is_part_of_the_record(self):
+        with self.assertLogs(log, "INFO") as caught:
+            self.call(report_failure)
+
+        self.assert_says(caught.records[0].exc_text, "Traceback", "in report_failure", "ZeroDivisionError")
+
+    def test_what_was_logged_before_a_crash_is_not_lost(self):
+        with self.assertLogs(log, "INFO") as caught:
+            error = self.executor.submit(report_and_die).exception(timeout=30)
+
+        self.assertEqual([record.getMessage() for record in caught.records], ["the last words"])
+        self.assertNotIn("pyhost-record", str(error))
+
+    def test_extras_that_cannot_be_pickled_arrive_as_text(self):
+        with self.assertLogs(log, "INFO") as caught:
+            self.call(lambda: report("here", thing=OnlyHere()) and None)
+
+        self.assertEqual(caught.records[0].thing, "<only here>")
+
+    def test_the_levels_and_filters_of_the_driver_decide(self):
+        log.setLevel(logging.ERROR)
+        self.addCleanup(log.setLevel, logging.NOTSET)
+        handler = logging.NullHandler()
+        found = []
+        handler.handle = found.append
+        handler.addFilter(lambda record: True)
+        log.addHandler(handler)
+        self.addCleanup(log.removeHandler, handler)
+
+        self.call(report, "unimportant")
+        self.call(report, "important", level=logging.ERROR)
+
+        self.assertEqual([record.getMessage() for record in found], ["important"])
+
+    def test_levels_reach_workers(self):
+        logging.getLogger("tests.quiet").setLevel(logging.CRITICAL)
+        self.addCleanup(logging.getLogger("tests.quiet").setLevel, logging.NOTSET)
+        before = logging.getLogger().level
+        logging.getLogger().setLevel(logging.INFO)
+        self.addCleanup(logging.getLogger().setLevel, before)
+
+        self.assertEqual(self.call(root_level), (logging.INFO, False))
+
+    def test_filters_of_warnings_reach_workers(self):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="take c.re", category=UserWarning)
+            error = self.executor.submit(warn).exception(timeout=30)
+
+        self.assertIsInstance(error, UserWarning)
+
+
+class Scripts(DriverCase):
+    def output(self, text):
+        outcome = self.run_python(textwrap.dedent(text))
+        self.assertEqual(outcome.status, 0, outcome)
+        return outcome
+
+    def test_a_format_of_the_driver_shows_the_worker(self):
+        outcome = self.output("""
+            import logging, pyhost
+            logging.basicConfig(format="%(levelname)s %(name)s %(process)d %(message)s", level="INFO")
+
+            def work(x):
+                logging.getLogger("work").info("got %s", x)
+                return __import__("os").getpid()
+
+            print(pyhost.submit(work, 1).result())
+        """)
+
+        self.assertEqual(outcome.err, f"INFO work {outcome.out.strip()} got 1\n")
+
+    def test_without_handlers_warnings_go_to_stderr_as_ever(self):
+        outcome = self.output("""
+            import pyhost
+
+            def work(x):
+                import logging
+                logging.warning("careful with %s", x)
+                print("after", flush=True)
+
+            pyhost.submit(work, 1).result()
+        """)
+
+        self.assertEqual((outcome.out, outcome.err.replace("WARNING:root:", "")), ("after\n", "careful with 1\n"))
+
+    def test_a_warning_in_a_task_is_shown_once(self):
+        outcome = self.output("""
+            import warnings, pyhost
+
+            def work(x):
+                warnings.warn("odd", UserWarning)
+
+            with pyhost.Executor(1) as executor:
+                list(executor.map(work, range(5)))
+        """)
+
+        self.assertEqual(outcome.err.count("UserWarning: odd"), 1)
+
+    def test_adopted_pools_log_as_the_standard_library_does(self):
+        script = self.script(textwrap.dedent("""
+            import concurrent.futures, logging, multiprocessing
+            logging.basicConfig(format="%(message)s by %(processName)s")
+
+            def work(x):
+                logging.warning("got %s", x)
+
+            if __name__ == "__main__":
+                multiprocessing.set_start_method("fork")
+                with concurrent.futures.ProcessPoolExecutor(1) as executor:
+                    executor.submit(work, 1).result()
+        """))
+
+        outcome = self.pyhost("run", script)
+        self.assert_says(outcome.err, "got 1 by ")
+        self.assertNotIn("MainProcess", outcome.err)
+        self.assertEqual(outcome.err.count("got 1"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
