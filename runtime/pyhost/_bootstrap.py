@@ -12,7 +12,7 @@ import sys
 from pyhost._core import core
 
 if "logging" in sys.modules:
-    import pyhost._records  # noqa: F401  here, in the zygote, instead of in every worker
+    __import__("pyhost._records")  # here, in the zygote, instead of in every worker
 
 
 def _facts():
