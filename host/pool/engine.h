@@ -92,6 +92,7 @@ struct Batch {
   std::uint32_t count = 1;
   wire::Codec result_codec = wire::Codec::none;  // none: that of the items
   bool packs = false;                            // the sink takes runs of i64 and f64
+  std::uint32_t items_per_call = 1;              // how many count once for `max_tasks_per_worker`
   std::string payload;
   std::shared_ptr<const CallOptions> limits;  // per item; what is absent is the pool's
   std::shared_ptr<Sink> sink;

@@ -86,9 +86,9 @@ void Engine::State::retire(Worker& worker) {
 }
 
 // Its last calls are posted: from now on it has no use but to finish them.
-void Engine::State::count_given(Worker& worker, std::uint32_t items) {
-  worker.given += items;
-  if (worker.most == 0 || worker.given < worker.most || worker.leaving) return;
+void Engine::State::count_given(Worker& worker, double calls) {
+  worker.given += calls;
+  if (!worker.worked_off() || worker.leaving) return;
   worker.aging = true;
   leave(worker);
   wake_supervisor();

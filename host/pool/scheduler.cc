@@ -148,8 +148,8 @@ bool Engine::State::define_on(Worker& worker, std::uint32_t function) {
 std::uint32_t Engine::State::next_count(const Worker& worker, const Part& part) const {
   const Submitted& work = *part.work;
   const std::uint32_t most_items = is_numbers(work.batch.codec) ? kMostNumbers : kMostItems;
-  const std::uint32_t allowed =
-      worker.at_most(credit(worker, functions[work.batch.function], most_items));
+  const std::uint32_t allowed = worker.at_most(
+      credit(worker, functions[work.batch.function], most_items), work.batch.items_per_call);
   if (allowed == 0) return 0;
   // A fair share, so that the end of a map does not wait for one worker; but not of so little that
   // its record costs more.
@@ -249,7 +249,7 @@ void Engine::State::record(Worker& worker, const wire::Posted& posted, std::uint
   part.first += items;
   if (part.offset != std::string::npos) part.offset += posted.payload_bytes;
   if (part.first == part.end) ready.pop_front();
-  count_given(worker, items);
+  count_given(worker, work.calls_in(items));
 }
 
 // Puts wire items [first, end) of a posted part back at the front of the queue.
@@ -262,7 +262,7 @@ void Engine::State::requeue(Worker& worker, InFlight& flight, std::uint32_t firs
   flight.outstanding -= items;
   worker.ahead -= items;
   in_flight -= items;
-  worker.given -= items;
+  worker.given -= flight.work->calls_in(items);
   if (items == 0) return;
   restore_payload(worker, flight);
   Part part{flight.work, flight.base + first, flight.base + end};

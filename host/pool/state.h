@@ -265,7 +265,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void let_go();               // those whose successors are ready leave
   void leave(Worker& worker);  // retires when its calls are done
   void retire(Worker& worker);
-  void count_given(Worker& worker, std::uint32_t items);
+  void count_given(Worker& worker, double calls);
   void on_rest(Worker& worker);  // a part of its work is done
   base::Moment check_recycling(Worker& worker, base::Moment now);
 

@@ -32,6 +32,10 @@ struct Submitted {
   std::unique_ptr<std::unordered_map<std::uint32_t, int>> reruns;
   std::uint64_t broadcast = 0;  // which one it is a share of: its item is for one worker only
 
+  // For how many calls so many of its items count.
+  double calls_in(std::uint32_t items) const {
+    return static_cast<double>(items) / batch.items_per_call;
+  }
   bool settled(std::uint32_t item) const {
     return batch.count == 1 ? settled_one : settled_many[item];
   }
@@ -135,8 +139,8 @@ struct Worker {
   bool aging = false;         // a successor is started for it; it works until that one is ready
   bool leaving = false;       // gets nothing new, and retires when its last call has finished
   bool retired = false;       // was told to end
-  std::uint64_t given = 0;    // items it was given and that were not taken back
-  std::uint64_t most = 0;     // items it may be given; 0: any number
+  double given = 0;           // calls it was given and that were not taken back
+  std::uint64_t most = 0;     // calls it may be given; 0: any number
   base::Moment retire_at{};   // for its age; absent: never
   base::Moment idle_since{};  // its last call finished; means something while it has none
   base::Moment end_by{};      // retiring: killed then
@@ -194,11 +198,16 @@ struct Worker {
   bool takes_calls() const {
     return state == WorkerState::ready && !stuck && !leaving && !suspect && pinned.empty();
   }
-  // How many more items it may be given, at most `count`.
-  std::uint32_t at_most(std::uint32_t count) const {
+  // How many more items it may be given, at most `count`, if so many of them are one call.
+  std::uint32_t at_most(std::uint32_t count, std::uint32_t items_per_call = 1) const {
     if (most == 0) return count;
-    return given >= most ? 0
-                         : static_cast<std::uint32_t>(std::min<std::uint64_t>(count, most - given));
+    if (worked_off()) return 0;
+    const double left = (static_cast<double>(most) - given) * items_per_call;
+    return left >= count ? count : std::max<std::uint32_t>(1, static_cast<std::uint32_t>(left));
+  }
+  bool worked_off() const {
+    constexpr double kRounding = 1e-6;
+    return most != 0 && given > static_cast<double>(most) - kRounding;
   }
   // Whether somebody stopped its process (SIGSTOP, a debugger).
   bool stopped() const;

@@ -138,9 +138,9 @@ PyObject* stream(PyObject* object, PyObject* args) {
   MapSettings settings;
   PyObject *type = nullptr, *iterator = nullptr, *owner = nullptr, *limits = nullptr;
   int style = 0, unordered = 0, eager = 0, fed = 0;
-  if (!PyArg_ParseTuple(args, "O!IOiIpppOO:stream", &PyType_Type, &type, &settings.function,
-                        &iterator, &style, &settings.count, &unordered, &eager, &fed, &owner,
-                        &limits) ||
+  if (!PyArg_ParseTuple(args, "O!IOiIIpppOO:stream", &PyType_Type, &type, &settings.function,
+                        &iterator, &style, &settings.count, &settings.per_call, &unordered, &eager,
+                        &fed, &owner, &limits) ||
       !read_limits(limits, settings.limits)) {
     return nullptr;
   }
@@ -299,8 +299,8 @@ PyMethodDef kMethods[] = {
     {"map", map, METH_VARARGS,
      "map(function, iterator, style, count, ahead, timeout, runs_unread, has_end, owner, limits)"},
     {"stream", stream, METH_VARARGS,
-     "stream(type, function, iterator, style, count, unordered, eager, fed, owner, limits): a map "
-     "that goes on"},
+     "stream(type, function, iterator, style, count, per_call, unordered, eager, fed, owner, "
+     "limits): a map that goes on"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
     {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},

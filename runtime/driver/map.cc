@@ -103,6 +103,7 @@ pool::Batch Map::empty_batch() const {
   batch.codec = wire::Codec::pickle;
   batch.result_codec = wire::Codec::pickle;
   batch.packs = true;
+  batch.items_per_call = settings_.per_call;
   batch.style = settings_.style;
   batch.limits = settings_.limits;
   return batch;

@@ -20,14 +20,15 @@ namespace pyhost::driver {
 struct MapSettings {
   std::uint32_t function = 0;
   wire::Style style = wire::Style::value;
-  std::uint32_t count = 0;   // items per batch; 0: what takes about a millisecond
-  std::uint32_t ahead = 0;   // items pulled and not yet yielded; 0: the default bound
-  bool runs_unread = false;  // all of the input, even if nobody asks for a result
-  bool has_end = false;      // the input is known to end
-  bool goes_on = false;      // the exception of an item, or a timeout, does not end the iteration
-  bool unordered = false;    // results as they come
-  bool eager = false;        // all of an input that has an end is submitted at once
-  bool fed = false;          // a thread in `feed` reads the input; goes with `goes_on`
+  std::uint32_t count = 0;     // items per batch; 0: what takes about a millisecond
+  std::uint32_t per_call = 1;  // items that count as one call when workers are replaced
+  std::uint32_t ahead = 0;     // items pulled and not yet yielded; 0: the default bound
+  bool runs_unread = false;    // all of the input, even if nobody asks for a result
+  bool has_end = false;        // the input is known to end
+  bool goes_on = false;        // the exception of an item, or a timeout, does not end the iteration
+  bool unordered = false;      // results as they come
+  bool eager = false;          // all of an input that has an end is submitted at once
+  bool fed = false;            // a thread in `feed` reads the input; goes with `goes_on`
   base::Deadline deadline = base::Deadline::never();  // for every result
   std::shared_ptr<const CallOptions> limits;          // of every item; may be null
 };

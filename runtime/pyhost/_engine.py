@@ -11,6 +11,8 @@ from pyhost._functions import Functions, register
 from pyhost._pickling import Pickling
 from pyhost._stacks import WorkerStack
 
+_LARGEST_CHUNK = 2**31
+
 _process = object()  # replaced in a forked process
 
 
@@ -96,16 +98,18 @@ class Engine:
         number, applied = self._functions.find(function)
         return engine, self._functions.define(function) if applied else number
 
-    def stream(self, kind, function, iterable, star, chunksize, unordered=False, eager=True, fed=False):
+    def stream(self, kind, function, iterable, star, chunksize, unordered=False, eager=True, fed=False, per_call=1):
         """An iterator of `kind`, a `core.MapIterator`, over results, which goes on after an exception.
 
         `star`: each item holds the arguments of a call. `eager`: all of the input is submitted now; `fed`: a thread
-        in `_feed` will read it; neither: it is read as the results are.
+        in `_feed` will read it; neither: it is read as the results are. `per_call`: how many items count as one call
+        when workers are replaced.
         """
         items = map(tuple, iterable) if star else iterable if _is_sliced(type(iterable)) else iter(iterable)
         engine, number = self._number_for_map(function)
         items, style = self._in_context(items, star)
-        results = engine.stream(kind, number, items, style, chunksize if chunksize and chunksize > 1 else 0, unordered,
+        count = min(chunksize, _LARGEST_CHUNK) if chunksize and chunksize > 1 else 0
+        results = engine.stream(kind, number, items, style, count, min(per_call, _LARGEST_CHUNK), unordered,
                                 eager and not fed, fed, self, None)
         self._maps.add(results)
         return results

@@ -46,7 +46,7 @@ class Pool(_Base):
     initializer, initargs: called in each worker before its first call; when it raises, every call fails with
         `StartupError`. Queues, locks, pipes and shared values of multiprocessing may be among the arguments; under
         `fork` so may anything else, since nothing is pickled
-    maxtasksperchild: a worker is replaced after so many calls
+    maxtasksperchild: a worker is replaced after so many calls; of a map, a chunk is one call
     context: a multiprocessing context, of which the start method counts; `start` is the direct way. With that of
         `spawn` or `forkserver` workers import the main module, which then needs a guard, as in multiprocessing
 
@@ -215,14 +215,23 @@ class Pool(_Base):
         self._check_running()
         # What is there already is submitted at once. Other inputs may be endless, or wait for what the caller does.
         fed = type(iterable) not in _AT_HAND and not isinstance(iterable, (list, tuple))
-        results = self._stream(kind, func, iterable, False, _checked(chunksize), unordered=unordered, fed=fed)
+        results = self._stream(kind, func, iterable, False, _checked(chunksize), unordered=unordered, fed=fed,
+                               per_call=chunksize)
         if fed:
             threading.Thread(target=results._feed, name="pyhost-imap", daemon=True).start()
         return results
 
+    def _chunk(self, items, chunksize):
+        """How many items count as one call for `maxtasksperchild`: a chunk, which multiprocessing makes so."""
+        if chunksize is None:
+            chunksize = -(-len(items) // (4 * self._processes))
+        return max(chunksize, 1)
+
     def _map(self, func, iterable, star, chunksize):
         self._check_running()
-        results = self._stream(IMapIterator, func, _sized(iterable), star, _checked(chunksize), eager=False)
+        items = _sized(iterable)
+        results = self._stream(IMapIterator, func, items, star, _checked(chunksize), eager=False,
+                               per_call=self._chunk(items, chunksize))
         values: list = []
         try:
             values.extend(results)
@@ -238,7 +247,8 @@ class Pool(_Base):
         self._check_running()
         chunksize, iterable = _checked(chunksize), _sized(iterable)
         try:
-            results = self._stream(IMapIterator, func, iterable, star, chunksize)
+            results = self._stream(IMapIterator, func, iterable, star, chunksize,
+                                   per_call=self._chunk(iterable, chunksize))
         except (core.MarshalError, TypeError) as error:
             return MapResult(None, callback, error_callback, error)
         return MapResult(results, callback, error_callback)

@@ -68,8 +68,8 @@ def lock_of(_):
     return threading.Lock()
 
 
-def name_of_process(_):
-    return multiprocessing.current_process().name
+def pid_of(_):
+    return os.getpid()
 
 
 class Unsendable:
@@ -491,6 +491,19 @@ class Options(DriverCase):
             with pyhost.Pool(1, context=multiprocessing.get_context(method)) as pool:
                 self.assertEqual(pool.apply(square, (3,)), 9)
                 self.assertEqual(pool._ctx.get_start_method(), method)
+
+    def test_maxtasksperchild_counts_single_calls_and_chunks(self):
+        with pyhost.Pool(2, maxtasksperchild=1) as pool:
+            self.assertEqual(len({pool.apply(pid_of, (i,)) for i in range(6)}), 6)
+            self.assertEqual(len(set(pool.imap(pid_of, range(6)))), 6)
+            chunks = len(set(pool.map(pid_of, range(400), chunksize=100)))
+            self.assertTrue(2 <= chunks <= 12, chunks)
+            self.assertLessEqual(len(set(pool.map(pid_of, range(1000)))), 24)
+
+    def test_a_chunk_may_be_larger_than_any_input(self):
+        with pyhost.Pool(1) as pool:
+            self.assertEqual(pool.map(square, [1, 2], 2**70), [1, 4])
+            self.assertEqual(list(pool.imap(square, iter([1, 2]), 2**70)), [1, 4])
 
     def test_limits_are_those_of_executors(self):
         with pyhost.Pool(1, timeout=0.2, retries=0) as pool:
