@@ -324,8 +324,12 @@ bool Engine::drain(base::Deadline deadline) {
   if (s.is_copy() || on_supervisor()) return false;
   State::Lock lock(s.mutex);
   s.closed = true;
-  const auto settled = [&s] {
-    return s.ending || (s.idle() && s.deferred.empty() && !s.running_deferred);
+  // What an initializer does may be all that was wanted of the workers.
+  const auto prepared = [&s] {
+    return !s.options.initializer || s.all_ready || s.fatal || s.all_are_ready();
+  };
+  const auto settled = [&s, &prepared] {
+    return s.ending || (s.idle() && s.deferred.empty() && !s.running_deferred && prepared());
   };
   bool clean = true;
   if (deadline.endless()) {

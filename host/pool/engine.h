@@ -224,9 +224,9 @@ class Engine {
   void continue_on_supervisor(std::function<void()> continuation);
   bool on_supervisor() const;
 
-  // Accepts nothing new, waits for what is queued and running, retires the workers. What is left
-  // at the deadline settles as `cancelled`. Returns whether everything finished; false at once on
-  // the supervisor thread, which would wait for itself.
+  // Accepts nothing new, waits for what is queued and running, and for the initializer in the first
+  // workers; retires all. What is left at the deadline settles as `cancelled`. Returns whether
+  // everything finished; false at once on the supervisor thread, which would wait for itself.
   bool drain(base::Deadline deadline);
   // Cancels everything, kills the workers, and waits until they are gone (on the supervisor thread:
   // does not wait).

@@ -104,12 +104,18 @@ void Engine::State::want_more() {
   wake_supervisor();
 }
 
+bool Engine::State::all_are_ready() const {
+  const auto is_ready = [](const Worker& worker) { return worker.state == WorkerState::ready; };
+  return std::count_if(workers.begin(), workers.end(), is_ready) >= target;
+}
+
 void Engine::State::on_ready(Worker& worker) {
   const base::Moment now = base::now();
   worker.become(WorkerState::ready);
   worker.was_ready = true;
   worker.idle_since = now;
   any_ready = true;
+  all_ready = all_ready || all_are_ready();
   start_failures = 0;
   last_ready = now;
   prepare_recycling(worker);

@@ -108,6 +108,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   bool supervisor_ended = false;
   bool finished = false;                     // the supervisor is to end
   bool any_ready = false;                    // some worker was ready once
+  bool all_ready = false;                    // as many as were wanted were, at the same time
   bool loaded = false;                       // some zygote was
   std::optional<std::uint32_t> initializer;  // its function number
   std::minstd_rand random;                   // jitter of recycling
@@ -253,6 +254,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   Worker* free_slot(base::Moment now);
   void want_more();  // something is queued that no worker takes
   void on_ready(Worker& worker);
+  bool all_are_ready() const;       // as many as are wanted
   void clear_slot(Worker& worker);  // of what it was for a process that does not come to be
   base::Moment check_population(base::Moment now);  // when to look again
   base::Moment check_retirement(Worker& worker, base::Moment now);

@@ -4,9 +4,6 @@ from pyhost import _adopt
 
 _Stdlib = None  # its ProcessPoolExecutor
 
-# How multiprocessing names processes, by start method.
-_NAMES = {"fork": "ForkProcess", "spawn": "SpawnProcess", "forkserver": "ForkServerProcess"}
-
 
 def adopt(module):
     """Replaces the class in concurrent.futures.process, from where every other name of it comes."""
@@ -32,7 +29,7 @@ class _OnPyhost:
             more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
             super().__init__(max_workers, mp_context, initializer, initargs, **more)
             return
-        start = _adopt_contexts.start_of(context)
+        start, _ = _adopt_contexts.start_of(context)
         self._pyhost = _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child)
         if type(self).submit is _OnPyhost.submit:
             self.submit = self._pyhost.submit  # without the detour
@@ -77,6 +74,6 @@ def _executor(max_workers, context, start, initializer, initargs, max_tasks_per_
     from pyhost import _adopt_contexts
     from pyhost.executor import Executor
     executor = Executor.__new__(Executor)
-    executor._more = _adopt_contexts.settings_of(_NAMES, context)
+    executor._more = _adopt_contexts.settings_of(context, "Process")
     executor.__init__(max_workers, context, initializer, initargs, max_tasks_per_child=max_tasks_per_child, start=start)
     return executor

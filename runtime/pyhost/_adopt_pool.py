@@ -4,10 +4,8 @@ import abc
 
 from pyhost import _adopt
 
-# How multiprocessing names the workers of a pool, by start method.
-_NAMES = {"fork": "ForkPoolWorker", "spawn": "SpawnPoolWorker", "forkserver": "ForkServerPoolWorker"}
-
 _Stdlib = None  # its Pool
+_Quiet = None
 
 
 def adopt(module):
@@ -40,7 +38,7 @@ class _OnPyhost(abc.ABC):
             _adopt.left_alone(shown, obstacle)
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
             return
-        start = _adopt_contexts.start_of(context)
+        start, _ = _adopt_contexts.start_of(context)
         self._pyhost = _pool(processes, initializer, initargs, maxtasksperchild, context, start)
         _adopt.made("multiprocessing", shown, start, self._processes)
 
@@ -60,8 +58,14 @@ class _OnPyhost(abc.ABC):
         return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={self._processes}>"
 
     def __del__(self):
-        if "_pyhost" not in self.__dict__ and "_state" in self.__dict__:
+        if "_pyhost" in self.__dict__ or "_state" in self.__dict__:  # else it was never made
             super().__del__()
+
+    def _check_running(self):
+        self._runs_on()._check_running()
+
+    def _repopulate_pool(self):
+        self._runs_on()._repopulate_pool()
 
     def apply(self, func, args=(), kwds={}):
         return self.apply_async(func, args, kwds).get()
@@ -101,10 +105,18 @@ class _OnPyhost(abc.ABC):
         return self
 
 
+def _quiet(cls):
+    """The class of the pools inside: those around them warn when they are dropped open."""
+    global _Quiet
+    if _Quiet is None:
+        _Quiet = type(cls.__name__, (cls,), {"__del__": lambda self: None, "__module__": cls.__module__})
+    return _Quiet
+
+
 def _pool(processes, initializer, initargs, maxtasksperchild, context, start):
     from pyhost import _adopt_contexts
     from pyhost.pool import Pool
-    pool = Pool.__new__(Pool)
-    pool._more = _adopt_contexts.settings_of(_NAMES, context, daemon=True)
+    pool = Pool.__new__(_quiet(Pool))
+    pool._more = _adopt_contexts.settings_of(context, "PoolWorker", daemon=True)
     pool.__init__(processes, initializer, initargs, maxtasksperchild, context, start=start)
     return pool

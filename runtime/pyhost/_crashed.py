@@ -1,8 +1,12 @@
-"""The one error whose base class is costly to import."""
+"""The errors whose base class is costly to import."""
 
 from concurrent.futures.process import BrokenProcessPool
 
-from pyhost.errors import HostFailure
+from pyhost.errors import HostFailure, StartupError
+
+
+class BrokenAtStart(StartupError, BrokenProcessPool):
+    """The workers cannot start, or their initializer failed: what concurrent.futures calls a broken pool."""
 
 
 class WorkerCrashed(HostFailure, BrokenProcessPool):

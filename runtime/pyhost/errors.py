@@ -139,7 +139,7 @@ class _Unknown(HostFailure, RuntimeError):
 
 
 _KINDS = {
-    "timeout": TaskTimeout, "memory": TaskMemoryError, "cpu": TaskCpuError, "startup": StartupError,
+    "timeout": TaskTimeout, "memory": TaskMemoryError, "cpu": TaskCpuError,
     "violation": SandboxViolation, "sandbox_unavailable": SandboxUnavailable, "backpressure": Backpressure,
     "protocol": ProtocolError,
 }
@@ -183,6 +183,9 @@ def from_failure(kind, traceback, details):
     elif kind == "crashed":
         from pyhost._crashed import WorkerCrashed
         failure = WorkerCrashed(**details)
+    elif kind == "startup":
+        from pyhost._crashed import BrokenAtStart
+        failure = BrokenAtStart(**details)
     else:
         failure = _KINDS.get(kind, _Unknown)(**details)
     stack = traceback or details["stack"]

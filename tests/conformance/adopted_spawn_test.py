@@ -1,0 +1,6 @@
+"""CPython's tests of multiprocessing.Pool with start method spawn, in `pyhost run`, which adopts it."""
+
+import adopted
+
+if __name__ == "__main__":
+    adopted.run("adopted_spawn", "spawn")
