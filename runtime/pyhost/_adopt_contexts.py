@@ -9,25 +9,23 @@ _NAMES = {"fork": "Fork", "spawn": "Spawn", "forkserver": "ForkServer"}
 
 
 def start_of(context):
-    """(start method here, whether it is what the script asked for) for that of a context.
+    """The start method here for that of a context.
 
-    The platform's own default was not asked for, so `pyhost run --start` decides.
+    The platform's own default was not asked for by the script, so `pyhost run --start` decides.
     """
     from multiprocessing import context as contexts
     method = context.get_start_method()
     default = contexts._default_context._default_context.get_start_method()
     if method == default and _settings.start_told() is not None:
-        return _settings.start_told(), False
-    return _settings.start_of(context), True
+        return _settings.start_told()
+    return _settings.start_of(context)
 
 
 def settings_of(context, name, daemon=None):
     """What workers of an adopted pool have in common with those of the standard library, as `_settings.for_engine`
     has it. `name`: of a worker there, behind the start method."""
-    _, asked = start_of(context)
-    imports = asked and context.get_start_method() != "fork"
     return {"own_arrays": sys.maxsize, "process_name": _NAMES[context.get_start_method()] + name, "daemon": daemon,
-            "main": "import" if imports else "by value", "as_stdlib": True}
+            "as_stdlib": True}
 
 
 def obstacle(cls, adopted, stdlib, context):

@@ -29,7 +29,7 @@ class _OnPyhost:
             more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
             super().__init__(max_workers, mp_context, initializer, initargs, **more)
             return
-        start, _ = _adopt_contexts.start_of(context)
+        start = _adopt_contexts.start_of(context)
         self._pyhost = _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child)
         if type(self).submit is _OnPyhost.submit:
             self.submit = self._pyhost.submit  # without the detour

@@ -38,7 +38,7 @@ class _OnPyhost(abc.ABC):
             _adopt.left_alone(shown, obstacle)
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
             return
-        start, _ = _adopt_contexts.start_of(context)
+        start = _adopt_contexts.start_of(context)
         self._pyhost = _pool(processes, initializer, initargs, maxtasksperchild, context, start)
         _adopt.made("multiprocessing", shown, start, self._processes)
 

@@ -172,6 +172,12 @@ def worker(_):
     pyhost = sys.modules.get("pyhost")
     return pyhost is not None and pyhost.current_worker() is not None
 
+def name(_):
+    return multiprocessing.current_process().name
+
+def is_main():
+    return __name__
+
 if __name__ == "__main__":
     context = multiprocessing.get_context(%r)
     with context.Pool(2) as pool:
@@ -181,6 +187,7 @@ if __name__ == "__main__":
         print(pool.map_async(square, range(3)).get(), pool.starmap_async(add, [(1, 2)]).get())
         print(isinstance(pool, multiprocessing.pool.Pool), type(pool) is pickle.loads(pickle.dumps(type(pool))))
         print(sum(pool.map(worker, range(3))), file=sys.stderr)
+        print({name.rstrip("0123456789") for name in pool.map(name, range(9))}, pool.apply(is_main))
     try:
         pool.map(square, [1])
     except ValueError as error:
@@ -196,10 +203,11 @@ if __name__ == "__main__":
 
 class Multiprocessing(Adopted):
     def test_a_pool_of_any_context_runs_on_pyhost(self):
-        for method in ("fork",):
-            self.script(POOL % method)
+        for method in ("fork", "spawn", "forkserver"):
+            with self.subTest(method):
+                self.script(POOL % method)
 
-            self.assertEqual(self.assert_as_under_python("script.py"), "3\n")
+                self.assertEqual(self.assert_as_under_python("script.py"), "3\n")
 
     def test_a_thread_pool_stays_what_it_is_and_counts_as_a_pool(self):
         self.script("from multiprocessing.pool import Pool, ThreadPool\n"
