@@ -214,7 +214,7 @@ if __name__ == "__main__":
 class Adopted(DriverCase):
     def test_workers_are_to_a_script_what_they_are_under_python(self):
         script = self.script(ADOPTED)
-        for command in ((harness.PYTHON, script), (harness.PYHOST, "run", script)):
+        for command in ((harness.PYTHON, script), (harness.PYHOST, "run", "--python", harness.PYTHON, script)):
             outcome = self.run_program(*command)
             self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True\n" * 6))
 
