@@ -56,6 +56,17 @@ class MpPool(Submitting):
         self.pool.terminate()
 
 
+class PyhostPool(MpPool):
+    """The same calls of the same interface, without a chunk size."""
+
+    def __init__(self, workers):
+        import pyhost
+        self.pool = pyhost.Pool(workers)
+
+    def stream(self, function, items):
+        return self.pool.imap(function, items)
+
+
 class Futures(Submitting):
     """A concurrent.futures executor; its map gets the chunk size that suits it best."""
 
@@ -119,4 +130,4 @@ class Joblib:
 
 
 POOLS = {"serial": Serial, "threads": Threads, "mp.Pool": MpPool, "futures": Futures, "joblib": Joblib,
-         "pyhost": Pyhost, "pyhost joblib": Joblib}
+         "pyhost": Pyhost, "pyhost.Pool": PyhostPool, "pyhost joblib": Joblib}

@@ -5,6 +5,7 @@ import dataclasses
 ALL = ("serial", "threads", "mp.Pool", "futures", "joblib", "pyhost")
 POOLS = ("mp.Pool", "futures", "joblib", "pyhost")
 JOBLIB = ("joblib", "pyhost joblib")
+MP = ("mp.Pool", "pyhost.Pool")
 SUBMITTING = ("mp.Pool", "futures", "pyhost")
 
 
@@ -50,6 +51,9 @@ ROWS = (
         parameters={"hard": True}),
     Row("skew", "64 tasks of unequal length", "skew", POOLS, "over_ideal"),
     Row("stream", "5,000,000 items of a generator", "stream", ("serial", *SUBMITTING), "per_second", True, runs=1),
+    *(Row("pool", f"the interface of multiprocessing.Pool: {what}", scenario, MP, "per_second", True)
+      for what, scenario in (("20,000 apply_async", "single"), ("map over 1,000,000 ints", "map"),
+                             ("imap over a generator", "stream"))),
     *(Row("flight", f"{count:,} tasks in flight", "in_flight", SUBMITTING if count <= 100_000 else ("pyhost",),
           "per_task_us", parameters={"count": count}, runs=1) for count in (1000, 10_000, 100_000, 1_000_000)),
     Row("flight", "a map of 1,000,000 items under way", "map_in_flight", ("pyhost",), "bytes_per_task",
