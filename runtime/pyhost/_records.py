@@ -6,7 +6,7 @@ filters and handlers of the logger of that name. Handlers that user code adds in
 `logging.basicConfig` adds none there, unless it is forced to.
 """
 
-import base64
+import binascii
 import os
 import pickle
 import sys
@@ -55,7 +55,7 @@ def _send(record):
         import logging
         fields["exc_text"] = logging.Formatter().formatException(record.exc_info)[-_LONGEST:]
     fields.update(msg=message[:_LONGEST], message=message[:_LONGEST], args=None, exc_info=None)
-    core.write_record(_MARK + base64.b64encode(_pickled(fields)) + b"\n")
+    core.write_record(_MARK + binascii.b2a_base64(_pickled(fields)))
 
 
 def _pickled(fields):
@@ -75,7 +75,7 @@ def handle(texts, dropped):
     import logging
     for text in texts:
         try:
-            record = logging.makeLogRecord(pickle.loads(base64.b64decode(text, validate=True)))
+            record = logging.makeLogRecord(pickle.loads(binascii.a2b_base64(text)))
             logger = logging.getLogger(record.name) if record.name != "root" else logging.root
             if logger.isEnabledFor(record.levelno):
                 logger.handle(record)

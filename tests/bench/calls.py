@@ -1,5 +1,6 @@
 """Scenarios of calls: latency, rates, values, what a task in flight costs, cancelling."""
 
+import asyncio
 import gc
 import json
 import os
@@ -36,6 +37,25 @@ def latency(pool, count=2000):
         times.append((now() - begin) * 1e6)
     times.sort()
     return {"p50_us": times[count // 2], "p99_us": times[count * 99 // 100]}
+
+
+def awaited(pool, count=2000, at_once=100):
+    """One call after the other from an event loop, and many at a time."""
+    async def main():
+        for i in range(200):
+            await pool.awaited(work.noop, i)
+        times = []
+        for i in range(count):
+            begin = now()
+            await pool.awaited(work.noop, i)
+            times.append((now() - begin) * 1e6)
+        times.sort()
+        begin = now()
+        for _ in range(count // at_once):
+            await asyncio.gather(*(pool.awaited(work.noop, i) for i in range(at_once)))
+        return {"p50_us": times[count // 2], "p99_us": times[count * 99 // 100],
+                "per_second": count / (now() - begin)}
+    return asyncio.run(main())
 
 
 def submit_all(pool, function, items):
@@ -153,5 +173,5 @@ def check(holds):
         raise SystemExit("a wrong answer")
 
 
-SCENARIOS = {"latency": latency, "single": single, "map": map_ints, "value": value, "text": text_echo, "array": array,
+SCENARIOS = {"latency": latency, "awaited": awaited, "single": single, "map": map_ints, "value": value, "text": text_echo, "array": array,
              "in_flight": in_flight, "map_in_flight": map_in_flight, "cancel": cancel}

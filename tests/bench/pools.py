@@ -81,6 +81,10 @@ class Futures(Submitting):
     def submit(self, function, *arguments):
         return self.executor.submit(function, *arguments)
 
+    def awaited(self, function, *arguments):
+        import asyncio
+        return asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
+
     def map(self, function, items):
         chunk = self.chunk if len(items) > 10_000 else {}
         return list(self.executor.map(function, items, **chunk))
@@ -108,6 +112,10 @@ class Pyhost(Futures):
     def __init__(self, workers):
         import pyhost
         self.executor = pyhost.Executor(max_workers=workers)
+
+    def awaited(self, function, *arguments):
+        import pyhost
+        return pyhost.aio.run(function, *arguments, executor=self.executor)
 
     def limited(self, **limits):
         return self.executor.options(**limits)

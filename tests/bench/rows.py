@@ -26,6 +26,8 @@ class Row:
 
 ROWS = (
     Row("latency", "one call that does nothing", "latency", ("threads", *POOLS), "p50_us"),
+    Row("asyncio", "one awaited call: run_in_executor, pyhost.aio.run", "awaited", ("threads", "futures", "pyhost"),
+        "p50_us"),
     Row("single", "20,000 calls submitted one by one", "single", ("threads", *SUBMITTING), "per_second", True),
     Row("map", "map over 1,000,000 ints", "map", ("serial", *POOLS), "per_second", True),
     *(Row("dict", f"a nested dict of {label} there and back", "value", POOLS, "p50_ms", parameters={"size": size})
