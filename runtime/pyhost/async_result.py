@@ -133,7 +133,7 @@ class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult[_T]):
             if not _is_of_the_task(error):
                 raise
             if "_failed" not in self.__dict__:
-                self._failed = as_stdlib(error)
+                self._failed = as_stdlib(error).with_traceback(None)  # whose frames refer to this object
             return None, self._failed
 
 
@@ -194,7 +194,7 @@ class MapResult(_Callbacks, stdlib.MapResult[_T]):
                 except BaseException as error:
                     if not _is_of_the_task(error):
                         raise
-                    self._error = error
+                    self._error = error.with_traceback(None)  # as above
                 self._results.close()
                 self._results = None
         return self._values, self._error

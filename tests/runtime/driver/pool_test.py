@@ -210,9 +210,9 @@ class Failures(WithPool):
 @for_each_start
 class Waiting(WithPool):
     def test_a_result_that_is_late_is_a_timeout_and_can_be_had_later(self):
-        one = self.pool.apply_async(nap, (0.3,))
-        many = self.pool.map_async(nap, [0.3, 0.3])
-        each = self.pool.imap(nap, iter([0.3]))
+        one = self.pool.apply_async(nap, (1.0,))
+        many = self.pool.map_async(nap, [1.0])
+        each = self.pool.imap(nap, iter([0.01]))
 
         self.assertFalse(one.ready() or many.ready())
         for late in (one.get, many.get, each.next):
@@ -220,7 +220,7 @@ class Waiting(WithPool):
                 late(timeout=0.01)
         with self.assertRaisesRegex(ValueError, "not ready"):
             many.successful()
-        self.assertEqual((one.get(30), many.get(30), each.next(30)), (0.3, [0.3, 0.3], 0.3))
+        self.assertEqual((one.get(30), many.get(30), each.next(30)), (1.0, [1.0], 0.01))
         self.assertTrue(one.ready() and many.ready() and one.successful() and many.successful())
 
     def test_the_exception_of_a_call_is_not_taken_for_that_of_waiting(self):
