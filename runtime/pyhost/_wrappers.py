@@ -5,7 +5,7 @@ import types
 
 try:
     # Not functools: its import costs a millisecond.
-    from _functools import _lru_cache_wrapper as _Cache  # type: ignore[import]
+    from _functools import _lru_cache_wrapper as _Cache
 except ImportError:
     _Cache = ()
 

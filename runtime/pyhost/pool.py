@@ -21,7 +21,10 @@ _AT_HAND = frozenset({range, str, bytes, bytearray, set, frozenset, dict, type({
 _Callback = Optional[Callable[[Any], Any]]
 
 # The standard library's own class also where `pyhost run` has put a subclass in its place.
-_Base: Any = stdlib.Pool.__mro__[-2]
+if TYPE_CHECKING:
+    _Base = stdlib.Pool
+else:
+    _Base = stdlib.Pool.__mro__[-2]
 
 
 class _Calls(core.Submitter):
