@@ -1,0 +1,122 @@
+"""Scripts that fork, and scripts with threads, beside a pool or within its tasks."""
+
+import unittest
+
+from driver_case import DriverCase
+
+PROGRAM = """
+import multiprocessing, os, sys, threading
+import pyhost
+
+def square(x): return x * x
+
+def in_child(function):
+    '''What a forked process sends through a pipe; its pool is its own.'''
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, str(function()).encode())
+        os._exit(0)
+    os.close(writer)
+    text = os.read(reader, 100).decode()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(reader)
+    return text
+
+def default(): return pyhost.submit(square, 4).result(timeout=30)
+"""
+
+
+class Forks(DriverCase):
+    def assert_prints(self, text, body):
+        for start in "fork", "zygote":
+            with self.subTest(start):
+                outcome = self.run_python(PROGRAM + body, start)
+
+                self.assertEqual((outcome.status, outcome.out, outcome.err), (0, text, ""), outcome)
+
+    def test_before_the_first_call_both_processes_may_start_the_pool(self):
+        self.assert_prints("16 9\n", """
+executor = pyhost.Executor(1, start=sys.argv[1])
+there = in_child(default)
+print(there, executor.submit(square, 3).result(timeout=30))
+""")
+
+    def test_with_calls_under_way_they_stay_the_parent_s(self):
+        self.assert_prints("16 [0, 1, 4] 9\n", """
+executor = pyhost.Executor(2, start=sys.argv[1])
+results = executor.map(square, range(3))
+future = executor.submit(square, 3)
+print(in_child(default), list(results), future.result(timeout=30))
+""")
+
+    def test_a_task_may_fork(self):
+        self.assert_prints("25 36\n", """
+def task(): return in_child(lambda: square(5))
+with pyhost.Executor(1, start=sys.argv[1]) as executor:
+    print(executor.submit(task).result(timeout=30), executor.submit(square, 6).result(timeout=30))
+""")
+
+    def test_a_thread_may_fork(self):
+        self.assert_prints("['16'] 9\n", """
+executor = pyhost.Executor(1, start=sys.argv[1])
+executor.submit(square, 1).result(timeout=30)
+found = []
+thread = threading.Thread(target=lambda: found.append(in_child(default)))
+thread.start()
+thread.join()
+print(found, executor.submit(square, 3).result(timeout=30))
+""")
+
+    def test_processes_of_multiprocessing_run_beside_an_open_pool(self):
+        self.assert_prints("25 25 9\n", """
+def put(queue): queue.put(square(5))
+if __name__ == "__main__":
+    executor = pyhost.Executor(1, start=sys.argv[1])
+    executor.submit(square, 1).result(timeout=30)
+    for method in "fork", "spawn":
+        context = multiprocessing.get_context(method)
+        queue = context.SimpleQueue()
+        process = context.Process(target=put, args=(queue,))
+        process.start()
+        print(queue.get(), end=" ")
+        process.join()
+        assert process.exitcode == 0
+    print(executor.submit(square, 3).result(timeout=30))
+""")
+
+
+class Threads(DriverCase):
+    def test_a_caller_with_threads_gets_workers_that_did_not_inherit_their_locks(self):
+        outcome = self.run_python(PROGRAM + """
+lock, held = threading.Lock(), threading.Event()
+def hold():
+    with lock:
+        held.set()
+        release.wait()
+release = threading.Event()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+import pyhost._settings
+print(pyhost._settings.choose_start("auto"), pyhost.submit(square, 3).result(timeout=30))
+release.set()
+""")
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "zygote 9\n", ""), outcome)
+
+    def test_many_threads_may_make_the_first_call_at_once(self):
+        outcome = self.run_python(PROGRAM + """
+together, found = threading.Barrier(8), []
+def work(i):
+    together.wait()
+    found.append(pyhost.submit(square, i).result(timeout=30))
+threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(sorted(found))
+""")
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, f"{[i * i for i in range(8)]}\n", ""), outcome)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
