@@ -161,7 +161,7 @@ if __name__ == "__main__":
             outcome = self.run_python(ENGINE + text)
 
             self.assertEqual(outcome.status, 1)
-            self.assert_says(outcome.err, "StartupError", "RuntimeError", "__name__ == ")
+            self.assert_says(outcome.err, "importing the main module: ", "RuntimeError", "__name__ == ")
 
     def test_without_the_setting_a_script_needs_no_guard(self):
         for start in STARTS:
