@@ -52,7 +52,7 @@ def close():
 
 
 def _start(n_workers, inner_threads, cpus, options):
-    settings = _settings.for_engine(n_workers, "zygote", threads_per_worker=inner_threads,
+    settings = _settings.for_engine(n_workers, "zygote", as_stdlib=True, threads_per_worker=inner_threads,
                                     own_arrays=1,  # results can be written to; arguments: see _joblib_tasks
                                     **options)
     settings.preload = ("pyhost._joblib_worker", "pyhost._joblib_tasks")
