@@ -1,5 +1,5 @@
-# The contract of Executor on every further interpreter of PYHOST_PYTHONS: the package's own tests of calls, futures
-# and functions, and CPython's where that interpreter has its test package.
+# The contract of Executor on every further interpreter of PYHOST_PYTHONS: the package's own tests of calls, futures,
+# functions and bad input, and CPython's where that interpreter has its test package.
 #
 # They borrow cloudpickle, which is pure Python, from the interpreter that runs the other tests.
 execute_process(COMMAND ${python} -c "import cloudpickle, os; print(os.path.dirname(cloudpickle.__file__), end='')"
@@ -16,7 +16,7 @@ set(further_tags ${PYHOST_CORE_TAGS})
 list(POP_FRONT further_tags)
 foreach(tag IN LISTS further_tags)
   set(python ${PYHOST_CORE_PYTHON_${tag}})
-  foreach(name calls futures functions)
+  foreach(name calls futures functions bad_input)
     pyhost_python_test(${tag}.${name} ${CMAKE_CURRENT_SOURCE_DIR}/runtime/driver/${name}_test.py)
   endforeach()
   execute_process(COMMAND ${python} -c "import test.test_concurrent_futures" RESULT_VARIABLE absent
