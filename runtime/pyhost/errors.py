@@ -51,8 +51,8 @@ class StartupError(HostFailure, RuntimeError):
     """The interpreter, what it loads first or the initializer failed. Names all that was tried.
 
         >>> with pyhost.Executor(1, initializer=int, initargs=("x",)) as executor:
-        ...     print(type(executor.submit(abs, 1).exception()).__name__)
-        StartupError
+        ...     print(isinstance(executor.submit(abs, 1).exception(), pyhost.StartupError))
+        True
     """
 
 
