@@ -17,25 +17,28 @@ void Engine::State::break_pool(const Worker& worker) {
   Error error(Code::worker_crashed, {});
   if (!worker.was_ready) {
     error = start_error(worker);
-    error.code = Code::worker_crashed;
   } else {
     tell_end(worker, error);
     error.message = "worker " + std::to_string(worker.number) + " (pid " +
                     std::to_string(worker.pid) + ") " +
                     (worker.status ? describe_status(*worker.status) : std::string("ended"));
   }
-  error.message += "; that broke the pool, whose other calls failed with it; start a new one";
   error.worker = worker.number;
+  note_broken(std::move(error));
+}
+
+void Engine::State::note_broken(Error error) {
+  error.code = Code::worker_crashed;
+  error.message += "; that broke the pool, whose other calls failed with it; start a new one";
   error.attempts = 0;
   fatal = std::move(error);
   broken.store(true);
 }
 
-// What the others have fails, and they end. Requires: break_pool was called for `worker`, which is
-// being buried.
-void Engine::State::end_others(const Worker& worker) {
+// What the workers have fails, and they end, but for `buried`. Requires: `fatal` says why.
+void Engine::State::end_others(const Worker* buried) {
   for (Worker& other : workers) {
-    if (&other == &worker || !other.wire || other.state == WorkerState::dying) continue;
+    if (&other == buried || !other.wire || other.state == WorkerState::dying) continue;
     take_back(other);
     drain(other);
     fail_in_flight(other, *fatal);
@@ -43,6 +46,16 @@ void Engine::State::end_others(const Worker& worker) {
   }
   fail_queued(*fatal);
   changed.notify_all();
+}
+
+void Engine::break_with(Error error) {
+  State& s = *state_;
+  if (s.is_copy() || s.options.on_crash != OnCrash::pool) return;
+  State::Lock lock(s.mutex);
+  if (s.fatal || s.stopping || s.ending) return;
+  s.note_broken(std::move(error));
+  s.end_others(nullptr);
+  s.run_deferred(lock);
 }
 
 }  // namespace pyhost::pool

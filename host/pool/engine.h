@@ -245,6 +245,9 @@ class Engine {
   // or `kill` gives everything back.
   void end_workers(int signal);
 
+  // With `on_crash` of the pool, as if a worker had died: what has no outcome fails with `error`.
+  // Else nothing.
+  void break_with(Error error);
   // Whether a crash broke the pool (`on_crash`): what is submitted from now on fails.
   bool broken() const;
   // Why nothing can run any more; empty while something can.
@@ -253,6 +256,7 @@ class Engine {
   Stats stats() const;
   int workers() const;        // as configured
   int calls_at_once() const;  // of all workers together
+  OnCrash on_crash() const;   // as configured
 
  private:
   struct State;

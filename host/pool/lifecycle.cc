@@ -71,7 +71,8 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
                                          .concurrency = options.concurrency,
                                          .threads = static_cast<std::uint32_t>(options.threads),
                                          .own_arrays = options.own_arrays,
-                                         .identity = next_identity()};
+                                         .identity = next_identity(),
+                                         .strict = options.on_crash == OnCrash::pool ? 1U : 0U};
   const auto kind = per_worker ? process::ControlKind::become : process::ControlKind::fork;
   auto sent = process::send_control(
       zygote.control.get(), {.kind = kind, .worker = worker.number},
@@ -247,7 +248,7 @@ void Engine::State::bury(Worker& worker) {
   }
   const bool crashed = !stopping && !worker.retired;
   if (crashed && !worker.start_error) ++totals.crashes;
-  if (breaking) end_others(worker);
+  if (breaking) end_others(&worker);
   if (crashed && !worker.was_ready) on_failed_start(worker);
   const bool fruitless = !worker.retired && worker.victims.empty();
   const int deaths = fruitless ? worker.fruitless_deaths + 1 : 0;

@@ -61,6 +61,10 @@ void Engine::end_workers(int signal) {
   s.run_deferred(lock);
 }
 
+OnCrash Engine::on_crash() const {
+  return state_->options.on_crash;
+}
+
 bool Engine::broken() const {
   return state_->broken.load(std::memory_order_acquire);
 }

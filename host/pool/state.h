@@ -307,7 +307,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- breaking.cc
   bool breaks(const Worker& worker) const;  // its end, which is known, breaks the pool
   void break_pool(const Worker& worker);
-  void end_others(const Worker& worker);
+  void note_broken(Error error);
+  void end_others(const Worker* buried);
 
   // --- zygotes.cc
   // Unlocks while the zygote comes to be: a snapshot of Python runs hooks of the user, which may

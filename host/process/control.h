@@ -78,7 +78,7 @@ struct WorkerSettings {
   std::uint32_t threads = 0;       // of BLAS and OpenMP libraries that are loaded; 0: leave alone
   std::uint64_t own_arrays = 0;    // buffers of arguments up to so many bytes are the task's own
   std::uint32_t identity = 0;      // counted from 1 over all workers of the host
-  std::uint32_t reserved = 0;
+  std::uint32_t strict = 0;        // 1: a call whose arguments cannot be rebuilt ends the process
 };
 
 // What makes a worker look at its calls' `interrupt` (host/wire/layout.md), and write its Python

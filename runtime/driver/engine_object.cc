@@ -125,7 +125,7 @@ PyObject* map(PyObject* object, PyObject* args) {
       !read_limits(limits, settings.limits)) {
     return nullptr;
   }
-  settings.runs_unread = runs_unread != 0;
+  settings.runs_unread = settings.eager = runs_unread != 0;
   settings.has_end = has_end != 0;
   std::optional<base::Duration> duration;
   if (!read_duration(timeout, duration)) return nullptr;

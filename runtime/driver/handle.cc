@@ -49,7 +49,8 @@ EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine, bool own_arrays
     : engine_(std::move(engine)),
       exits_(engine_->exits()),
       generation_(base::fork_generation()),
-      own_arrays_(own_arrays) {
+      own_arrays_(own_arrays),
+      on_crash_(engine_->on_crash()) {
   our_threads.fetch_add(1);
 }
 

@@ -47,6 +47,7 @@ class EngineHandle {
   bool drained() const { return drained_.load() != 0; }
   // A crash broke the pool.
   bool broken() const { return engine_ && engine_->broken(); }
+  OnCrash on_crash() const { return on_crash_; }
   const pool::ExitLog& exits() const { return *exits_; }
   // Cancels and kills. Returns when no process is left.
   void kill();
@@ -65,6 +66,7 @@ class EngineHandle {
   std::shared_ptr<const pool::ExitLog> exits_;
   unsigned generation_;
   bool own_arrays_;
+  OnCrash on_crash_;
   std::vector<std::weak_ptr<pool::Submitted>> tickets_;
   std::size_t most_tickets_ = 1024;  // when to drop those that are settled
   std::thread drainer_;

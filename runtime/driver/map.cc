@@ -31,6 +31,9 @@ constexpr std::uint32_t kLargestBatch = 32768;
 // Items read ahead per batch that keeps a worker busy. Below the largest batch, as that is reached
 // by plain numbers only, which two workers are busy enough with.
 constexpr std::uint32_t kAheadPerBatch = 16384;
+// Encoded input that an eager map sends at once; what is beyond waits as the objects it is, since
+// its encoded form may be a copy of all the memory there is.
+constexpr std::uint64_t kMostSent = std::uint64_t{256} << 20;
 // Items of a run between two looks whether there is room for more input.
 constexpr std::uint32_t kPumpEvery = 512;
 
@@ -54,9 +57,22 @@ Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings
 
 bool Map::begin() {
   filling_ = empty_batch();
-  if (settings_.goes_on) input_.go_on();
+  if (settings_.goes_on || settings_.eager) input_.go_on();
   if (settings_.fed) input_.call_when_one_more([this] { return filled(); });
-  return settings_.eager ? finish(false) : pump(false);
+  return settings_.eager ? submit_all() : pump(false);
+}
+
+bool Map::submit_all() {
+  const std::shared_ptr<pool::Engine> engine = handle_->engine();
+  if (!engine) return false;
+  while (sent_bytes_ < kMostSent && submit_batch(*engine, kLargestBatch)) {
+    if (PyErr_CheckSignals() != 0) return false;
+  }
+  if (!input_.ended() && !input_.collect()) return false;
+  settings_.has_end = true;
+  if (!input_.failed()) return true;
+  raise(input_.take_failure().get());
+  return false;
 }
 
 bool Map::room(bool waiting) const {
@@ -92,6 +108,8 @@ bool Map::submit_batch(pool::Engine& engine, std::uint64_t most) {
 
 std::uint32_t Map::wanted_count(pool::Engine& engine) const {
   if (settings_.count != 0) return settings_.count;
+  // The engine divides a batch by itself: there is no need to know how long an item takes.
+  if (settings_.eager) return kLargestBatch;
   const auto suggest = [&] { return engine.suggested_count(settings_.function); };
   return std::min(without_gil(suggest), kLargestBatch);
 }
@@ -119,6 +137,8 @@ bool Map::submit_filled(pool::Engine& engine) {
   // As multiprocessing has it: a chunk in which the input failed is lost as a whole.
   if (settings_.goes_on && settings_.count != 0 && input_.failed()) return false;
   PyRef refusal = input_.take_refusal();
+  // Nothing is left to be sent: the results do not need the engine's owner, who closes it.
+  const PyRef owner = input_.ended() && !settings_.fed ? std::move(owner_) : PyRef();
   if (batch.count == 0 && !refusal) return false;
   if (batch.count != 0 && !send(engine, std::move(batch))) return false;
   if (refusal) open_batch(1).sink->refuse(std::move(refusal));
@@ -132,6 +152,7 @@ bool Map::send(pool::Engine& engine, pool::Batch batch) {
   }
   const std::shared_ptr<MapBatch> sink = open_batch(batch.count).sink;
   batch.sink = sink;
+  sent_bytes_ += batch.payload.size();
   pool::Ticket ticket = without_gil([&] { return engine.submit(std::move(batch)); });
   handle_->remember(ticket);
   // Another thread may have taken all of it meanwhile.

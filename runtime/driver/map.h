@@ -27,7 +27,7 @@ struct MapSettings {
   bool has_end = false;        // the input is known to end
   bool goes_on = false;        // the exception of an item, or a timeout, does not end the iteration
   bool unordered = false;      // results as they come
-  bool eager = false;          // all of an input that has an end is submitted at once
+  bool eager = false;          // the whole input is read, and what is not too much sent, at once
   bool fed = false;            // a thread in `feed` reads the input; goes with `goes_on`
   base::Deadline deadline = base::Deadline::never();  // for every result
   std::shared_ptr<const CallOptions> limits;          // of every item; may be null
@@ -49,7 +49,7 @@ class Map {
   Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings& settings,
       int workers, int places, PyObject* owner);
 
-  // Submits the first batches, or all. False with an exception set.
+  // Submits the first batches, or all. False with an exception set, which may be the input's.
   bool begin();
   // Submits batches while there is room. `waiting`: the oldest item is not ready. False with an
   // exception set.
@@ -96,6 +96,7 @@ class Map {
 
  private:
   bool room(bool waiting) const;
+  bool submit_all();
   bool submit_batch(pool::Engine& engine, std::uint64_t most);
   std::uint32_t wanted_count(pool::Engine& engine) const;
   pool::Batch empty_batch() const;
@@ -129,10 +130,11 @@ class Map {
   std::uint32_t ahead_;
   std::shared_ptr<MapState> state_;
   std::deque<OpenBatch> batches_;
-  std::uint32_t position_ = 0;  // in the oldest batch; unordered: counts what was yielded
-  pool::Batch filling_;         // items pulled and not yet sent
-  python::PyRef held_;          // an exception that stands behind what `take_ready` returned
-  RunReader run_;               // results before `position_` that are not yielded
+  std::uint32_t position_ = 0;    // in the oldest batch; unordered: counts what was yielded
+  pool::Batch filling_;           // items pulled and not yet sent
+  python::PyRef held_;            // an exception that stands behind what `take_ready` returned
+  RunReader run_;                 // results before `position_` that are not yielded
+  std::uint64_t sent_bytes_ = 0;  // encoded
   std::uint64_t unyielded_ = 0;
   std::uint64_t handed_out_ = 0;  // by the last `take_ready`, and perhaps not yet used
 

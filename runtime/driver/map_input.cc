@@ -130,6 +130,20 @@ void MapInput::fail() {
   failure_ = take_exception();
 }
 
+bool MapInput::collect() {
+  if (!items_) return true;
+  constexpr Py_ssize_t kItemsPerLook = 1024;  // at signals, which an iterator in C does not do
+  const python::PyRef list = python::PyRef::steal(PyList_New(0));
+  if (!list) return false;
+  while (const python::PyRef value = python::PyRef::steal(PyIter_Next(items_.get()))) {
+    if (PyList_Append(list.get(), value.get()) != 0) return false;
+    if (PyList_GET_SIZE(list.get()) % kItemsPerLook == 0 && PyErr_CheckSignals() != 0) return false;
+  }
+  if (PyErr_Occurred() != nullptr) fail();
+  items_ = python::PyRef::steal(PyObject_GetIter(list.get()));
+  return static_cast<bool>(items_);
+}
+
 void MapInput::cut() {
   fail();
   items_ = {};

@@ -38,6 +38,10 @@ class MapInput {
   python::PyRef take_failure() { return std::move(failure_); }
   bool failed() const { return static_cast<bool>(failure_); }
 
+  // Reads what is left of an iterator, without encoding it. False with an exception set: a signal
+  // handler's; one of the iterator is the `failure`.
+  bool collect();
+
   // From now on an item that cannot be sent does not end the input.
   void go_on() { goes_on_ = true; }
   // Asked after each item of a batch, which it may end, while `fill` may still give the GIL away.

@@ -236,7 +236,7 @@ PyObject* make_map_iterator(const std::shared_ptr<EngineHandle>& handle, MapInpu
   iterator->map->enter(false);  // the input may run code that finds this iterator
   const bool ok = iterator->map->begin();
   iterator->map->leave();
-  if (!ok) iterator->map->started = true;  // nobody is going to miss it
+  if (!ok && !settings.eager) iterator->map->started = true;  // nobody is going to miss it
   return ok ? self.release() : nullptr;
 }
 

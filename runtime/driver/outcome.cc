@@ -2,6 +2,7 @@
 #include <Python.h>
 #include <driver/outcome.h>
 #include <driver/records.h>
+#include <python/describe.h>
 #include <python/json.h>
 #include <python/values.h>
 
@@ -141,6 +142,15 @@ PyRef exception_of(const Error& error) {
                                                           traceback.get(), details.get(), nullptr));
   }
   return exception ? std::move(exception) : take_exception();
+}
+
+Error broken_by(PyObject* exception) {
+  Error error = python::describe(exception);
+  error.message = "the result of a call could not be rebuilt: " + error.type +
+                  (error.message.empty() ? "" : ": " + error.message);
+  error.type.clear();
+  error.code = Code::worker_crashed;
+  return error;
 }
 
 // What a call logged is handled before its outcome is known.

@@ -21,6 +21,9 @@ Decoded decode(pool::Outcome outcome, bool own_arrays);
 // An exception for a failure of the host's own, made by `pyhost.errors`.
 python::PyRef exception_of(const Error& error);
 
+// That a result could not be rebuilt, because of `exception`, as what breaks a pool.
+Error broken_by(PyObject* exception);
+
 // Takes the pending exception, normalized and with its traceback; never null.
 python::PyRef take_exception();
 

@@ -70,13 +70,30 @@ void keep(Task* self, Decoded result) {
   self->handle.reset();  // the pool need not live for the sake of a result that is here
 }
 
+// What became of the call. In a pool that a crash breaks, so does a result that cannot be rebuilt.
+Decoded decoded_outcome(Task* self) {
+  const std::shared_ptr<EngineHandle> handle = self->handle;
+  const bool own_arrays = handle && handle->own_arrays();
+  const bool ok = self->sink->outcome().ok;
+  Decoded result = decode(self->sink->take(), own_arrays);
+  if (!ok || result.value || !handle || handle->on_crash() != OnCrash::pool) return result;
+  Error error = broken_by(result.exception.get());
+  PyRef cause = std::exchange(result.exception, exception_of(error));
+  PyException_SetCause(result.exception.get(), cause.release());
+  if (handle->accepts()) {
+    const std::shared_ptr<pool::Engine> engine = handle->engine();
+    without_gil([&] { engine->break_with(std::move(error)); });
+  }
+  return result;
+}
+
 // Requires: settled. False with an exception set.
 bool ensure_decoded(Task* self) {
   while (self->decoding.load() != decoded) {
     if (self->decoding.load() == not_decoded) {
       self->decoding.store(being_decoded);
       self->decoder = PyThread_get_thread_ident();
-      keep(self, decode(self->sink->take(), self->handle && self->handle->own_arrays()));
+      keep(self, decoded_outcome(self));
       return true;
     }
     if (self->decoder == PyThread_get_thread_ident()) {

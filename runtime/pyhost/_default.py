@@ -88,7 +88,7 @@ def options(**limits: Any) -> "Limited":
         >>> pyhost.options(timeout=20, retries=3, retry_on=OSError).submit(os.path.basename, "a/b").result()
         'b'
     """
-    return Limited(_default_engine, {}).options(**limits)
+    return Limited(_default_engine, {}, eager=False).options(**limits)
 
 
 def _forget():

@@ -65,8 +65,8 @@ class Engine:
             return core.failed(kind, error)
 
     def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None, star=False):
-        """An iterator over results. `keep`: closing the pool finishes it, if its input has a length. `star`: the
-        one iterable has the arguments of each call."""
+        """An iterator over results. `keep`: without a `buffersize`, the whole input is read and run, whether results
+        are asked for or not. `star`: the one iterable has the arguments of each call."""
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         if buffersize is not None and buffersize < 1:

@@ -18,8 +18,9 @@ class Limited(core.Submitter):
     Cheap to make, and good for any number of calls. Valid as long as its pool.
     """
 
-    def __init__(self, engine: Callable[[], Any], limits: dict, memory: Optional[int] = None):
+    def __init__(self, engine: Callable[[], Any], limits: dict, memory: Optional[int] = None, eager: bool = True):
         self._engine = engine
+        self._eager = eager  # of its maps
         self._given = limits
         self._memory = memory
         self._limits = _limits.native(limits)
@@ -32,7 +33,8 @@ class Limited(core.Submitter):
         """
         limits = _limits.of_calls(timeout, cpu, retries, retry_on, grace)
         size = _limits.size("memory", memory)
-        return Limited(self._engine, {**self._given, **limits}, self._memory if size is None else size)
+        return Limited(self._engine, {**self._given, **limits}, self._memory if size is None else size,
+                       self._eager)
 
     def _submit(self, fn, args, kwargs):
         return self._find().submit(fn, args, kwargs, self._limits, self)
@@ -46,7 +48,7 @@ class Limited(core.Submitter):
         """
         if not iterables:
             return iter(())
-        return self._find().map(fn, iterables, timeout, chunksize, buffersize, True, self._limits)
+        return self._find().map(fn, iterables, timeout, chunksize, buffersize, self._eager, self._limits)
 
     def starmap(self, fn: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout: Optional[float] = None,
                 chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
@@ -55,7 +57,7 @@ class Limited(core.Submitter):
             >>> list(executor.options(retries=2).starmap(pow, [(2, 5), (3, 2)]))
             [32, 9]
         """
-        return self._find().map(fn, (rows,), timeout, chunksize, buffersize, True, self._limits, star=True)
+        return self._find().map(fn, (rows,), timeout, chunksize, buffersize, self._eager, self._limits, star=True)
 
     def _find(self):
         engine = self._engine()

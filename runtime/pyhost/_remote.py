@@ -43,5 +43,8 @@ class LoggedInitializer:
             self.function(*args)
         except BaseException:
             import logging
+            import sys
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            if "multiprocessing.util" in sys.modules:  # the record may be in a queue's thread; this worker ends now
+                sys.modules["multiprocessing.util"]._exit_function()
             raise

@@ -93,6 +93,11 @@ _CHECKS = {
 }
 
 
+def as_needed(max_workers):
+    """So many workers as multiprocessing's executor starts them where that is costly: when a call finds none idle."""
+    return (1, max_workers) if isinstance(max_workers, int) and max_workers > 0 else max_workers
+
+
 def start_told():
     """The start method `pyhost run` was told, or None."""
     return _options.get("start")

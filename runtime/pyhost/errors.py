@@ -171,6 +171,9 @@ def rebuild(description, exception):
     """The exception of a function, from its description and, where it could be pickled, itself."""
     if exception is None:
         exception = _remote_error(description)
+    elif type(exception) is MarshalError:
+        from pyhost import _refused
+        exception = _refused.again(exception, (description.get("cause") or {}).get("type", ""))
     return _with_remote_traceback(exception, description["traceback"])
 
 

@@ -84,7 +84,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         if on_crash == "pool" and initializer is not None:
             initializer = _remote.LoggedInitializer(initializer)
         settings = _settings.for_engine(
-            max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
+            _settings.as_needed(max_workers) if method in ("spawn", "forkserver") else max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
@@ -103,8 +103,13 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             >>> list(executor.map(pow, [2, 3], [5, 2], timeout=30))
             [32, 9]
 
-        The results can also be read after `shutdown`, which waits for all of them if the input has a length and no
-        `buffersize` is given. Otherwise what was not read by then is cut: a `RuntimeError` stands in its place.
+        timeout: seconds from now by which each result must be there, else `TimeoutError`
+        buffersize: how many items are read ahead of the results at most; then the input may be endless
+
+        Without `buffersize` the whole input is read now, and run whether the results are read or not; they can also
+        be read after `shutdown`, which waits for all. (Of what is more than 256 MiB when it is encoded, the rest is
+        encoded as results are read, or at `shutdown`.) With `buffersize`, `shutdown` cuts what was not read by then:
+        a `RuntimeError` stands in its place.
 
         A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
         """

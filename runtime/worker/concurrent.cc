@@ -56,6 +56,7 @@ class Concurrent {
         outbox_(wire_),
         intake_(wire_, outbox_, loaded, settings.concurrency),
         own_arrays_(settings.own_arrays),
+        strict_(settings.strict != 0),
         waiter_(wire_),
         generation_(base::fork_generation()) {}
 
@@ -87,6 +88,7 @@ class Concurrent {
   Outbox outbox_;
   Intake intake_;
   std::uint64_t own_arrays_;  // WorkerSettings::own_arrays
+  bool strict_;               // WorkerSettings::strict
   Waiter waiter_;
   unsigned generation_;                            // base::fork_generation() of this process
   PyRef context_;                                  // context variables as they are outside of calls
@@ -380,6 +382,7 @@ PyRef Concurrent::call_function(Call& call, bool& crossing) {
   crossing = true;
   if (!python::decode_arguments(envelope.codec, envelope.style, call.item,
                                 {.owner = call.owner.get(), .copied = own_arrays_}, arguments)) {
+    if (strict_) end_on_arguments();
     return {};
   }
   InContext context;

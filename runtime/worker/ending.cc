@@ -27,6 +27,12 @@ void drop_exception(const char* where) {
   if (PyErr_Occurred() != nullptr) PyErr_WriteUnraisable(context.get());
 }
 
+void end_on_arguments() {
+  drop_exception("the arguments of a call");
+  flush_streams();
+  _exit(1);
+}
+
 void end_copy() {
   int status = 0;
   if (PyErr_Occurred() != nullptr) {

@@ -13,6 +13,10 @@ namespace pyhost::worker {
 // giving SystemExit a chance to end the process. Needs the GIL.
 void drop_exception(const char* where);
 
+// The arguments of a call could not be rebuilt, in a worker that is to end then; the pending
+// exception is reported. Requires: the GIL.
+[[noreturn]] void end_on_arguments();
+
 // A copy of this process that a task forked came back to the worker's own code: it ends as the task
 // asked, by the pending SystemExit or with what it raised. Requires: the GIL.
 [[noreturn]] void end_copy();

@@ -58,10 +58,11 @@ std::span<const std::byte> bytes_of(std::string_view text) {
 
 class Loop {
  public:
-  Loop(wire::WorkerEnd wire, const Loaded& loaded, std::uint64_t own_arrays)
+  Loop(wire::WorkerEnd wire, const Loaded& loaded, const process::WorkerSettings& settings)
       : wire_(std::move(wire)),
         functions_(loaded),
-        own_arrays_(own_arrays),
+        own_arrays_(settings.own_arrays),
+        strict_(settings.strict != 0),
         generation_(base::fork_generation()) {}
 
   [[noreturn]] void run();
@@ -85,6 +86,7 @@ class Loop {
   Runs runs_{wire_};
   FunctionTable functions_;
   std::uint64_t own_arrays_;   // WorkerSettings::own_arrays
+  bool strict_;                // WorkerSettings::strict
   unsigned generation_;        // base::fork_generation() of this process
   python::Encoded result_;     // reused from item to item
   std::string error_payload_;  // likewise
@@ -235,6 +237,7 @@ PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> ite
   const bool decoded = python::decode_arguments(envelope.codec, envelope.style, item,
                                                 {.owner = owner, .copied = own_arrays_}, arguments);
   leave_if_forked();
+  if (!decoded && strict_) end_on_arguments();
   if (!decoded) return {};
   if (arguments.context) {
     PyRef loaded = load_context(arguments.context.get());
@@ -280,7 +283,7 @@ void run_worker(int number, wire::WorkerEnd wire, const Loaded& loaded,
                 const process::WorkerSettings& settings) {
   worker_number = number;
   if (settings.concurrency > 1) run_concurrently(std::move(wire), loaded, settings);
-  Loop(std::move(wire), loaded, settings.own_arrays).run();
+  Loop(std::move(wire), loaded, settings).run();
 }
 
 int current_worker() {

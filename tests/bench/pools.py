@@ -107,7 +107,8 @@ class Threads(Futures):
 class Pyhost(Futures):
     """The same interface; no chunk size, it finds its own."""
 
-    chunk = stream_options = {}
+    chunk = {}
+    stream_options = {"buffersize": 100_000}
 
     def __init__(self, workers):
         import pyhost

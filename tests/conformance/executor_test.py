@@ -1,0 +1,90 @@
+"""CPython's tests of concurrent.futures on `pyhost.Executor`, with the standard library's contract for crashes."""
+
+import concurrent.futures
+import time
+
+import conformance  # first: it finds the package
+import pyhost
+from test import test_concurrent_futures as cpython
+
+
+class Executor(pyhost.Executor):
+    """What the tests make. Its name is the one their scripts import from concurrent.futures."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, on_crash="pool", **kwargs)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        """That of the tests which cancels expects that the first calls run, as soon as they are submitted."""
+        while cancel_futures and self._engine.stats()["queued"] and not self._engine.stats()["settled"]:
+            time.sleep(0.001)
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+    # The tests wait for a pool's end by joining the thread and the queue that the standard library's has.
+
+    @property
+    def _executor_manager_thread(self):
+        return _Ending(self._processes)
+
+    @property
+    def _call_queue(self):
+        return _Ending(self._processes)
+
+
+class _Ending:
+    """Is over when the workers are."""
+
+    def __init__(self, processes):
+        self._processes = processes
+
+    def join(self):
+        for process in self._processes.values():
+            process.join()
+
+    join_thread = join
+
+
+class ByName(Executor):
+    """What the tests find as `ProcessPoolExecutor`. Not the class under test itself, for which they skip what hangs
+    with the standard library's."""
+
+
+PRELUDE = f"""
+import sys
+sys.path[:0] = [{str(conformance.PACKAGES)!r}]
+import multiprocessing
+import concurrent.futures
+import pyhost
+concurrent.futures.Executor = pyhost.Executor
+"""
+
+_assert_python_ok = cpython.assert_python_ok
+
+
+def assert_python_ok(option, script):
+    return _assert_python_ok(option, f"{PRELUDE}\n{script}")
+
+
+def case(mixin, pool, bases=(cpython.BaseTestCase,)):
+    """As the tests' own `create_executor_tests`."""
+    name = f"{pool.__name__[:-len('Mixin')]}{mixin.__name__.replace('Mixin', '')}"
+    return type(name, (mixin, pool, *bases), {"executor_type": Executor, "__module__": __name__})
+
+
+def cases():
+    everything = (cpython.InitializerMixin, cpython.FailingInitializerMixin, cpython.ProcessPoolShutdownTest,
+                  cpython.WaitTests, cpython.AsCompletedTests, cpython.ProcessPoolExecutorTest,
+                  cpython.ExecutorDeadlockTest)
+    found = [case(mixin, cpython.ProcessPoolForkMixin) for mixin in everything]
+    # What does not take its time by sleeping, once more with workers that are no copies of the driver.
+    for mixin in (cpython.InitializerMixin, cpython.FailingInitializerMixin, cpython.ProcessPoolShutdownTest,
+                  cpython.ProcessPoolExecutorTest, cpython.ExecutorDeadlockTest):
+        found.append(case(mixin, cpython.ProcessPoolSpawnMixin))
+    return [*found, cpython.FutureTests]
+
+
+if __name__ == "__main__":
+    concurrent.futures.ProcessPoolExecutor = ByName
+    cpython.assert_python_ok = assert_python_ok
+    cpython.setUpModule()
+    conformance.run("executor", cases(), at_least=120)
