@@ -233,7 +233,7 @@ class Engine {
   void kill();
 
   // Waits until there are as many worker processes as are wanted now, or none will come, or
-  // `deadline`; those alive then.
+  // `deadline`; those alive then that were not told to end.
   std::vector<WorkerProcess> processes(base::Deadline deadline) const;
   // A pidfd of a worker, of the caller's own. Error `startup`: that worker is gone.
   Result<base::UniqueFd> pidfd(pid_t pid) const;

@@ -9,19 +9,25 @@
 
 namespace pyhost::pool {
 
+namespace {
+
+// It has a process, and has not been told to end.
+bool stays(const Worker& worker) {
+  return worker.alive() && worker.state != WorkerState::retiring && !worker.leaving;
+}
+
+}  // namespace
+
 std::vector<WorkerProcess> Engine::processes(base::Deadline deadline) const {
   State& s = *state_;
   if (s.is_copy()) return {};
   State::Lock lock(s.mutex);
-  const auto alive = [&s] {
-    return std::count_if(s.workers.begin(), s.workers.end(),
-                         [](const Worker& worker) { return worker.alive(); });
-  };
+  const auto alive = [&s] { return std::count_if(s.workers.begin(), s.workers.end(), stays); };
   const auto there = [&] { return alive() >= s.target || s.fatal || s.stopping || s.ending; };
   s.changed.wait_until(lock, deadline.moment(), there);
   std::vector<WorkerProcess> found;
   for (const Worker& worker : s.workers) {
-    if (worker.alive()) found.push_back({.worker = worker.number, .pid = worker.pid});
+    if (stays(worker)) found.push_back({.worker = worker.number, .pid = worker.pid});
   }
   return found;
 }

@@ -83,8 +83,10 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             start = _settings.start_of_method(method)
         if on_crash == "pool" and initializer is not None:
             initializer = _remote.LoggedInitializer(initializer)
+        if method in ("spawn", "forkserver"):
+            max_workers = _settings.as_needed(max_workers)
         settings = _settings.for_engine(
-            _settings.as_needed(max_workers) if method in ("spawn", "forkserver") else max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
+            max_workers, start, _limits.of_calls(timeout, cpu, retries, retry_on, grace), memory=memory,
             concurrency=concurrency, threads_per_worker=threads_per_worker,
             max_tasks_per_worker=_limits.count("max_tasks_per_child", max_tasks_per_child, 1),
             max_worker_age=max_worker_age, max_worker_memory=max_worker_memory, idle_time=idle_time,
