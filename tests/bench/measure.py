@@ -15,6 +15,7 @@ LINES = 1_000_000
 SERIAL_LINES = ("import sys, json, work\n"
                 "for line in sys.stdin: print(json.dumps(work.square(json.loads(line))))")
 FETCH = ROOT / "scripts/examples/fetch_pages.py"
+GALLERY = ROOT / "scripts/examples/gallery"
 
 
 class Failed(Exception):
@@ -90,6 +91,19 @@ def cpp(build):
     return found
 
 
+def script(build, row, pool):
+    """A whole script of the gallery as it stands, in milliseconds; the best of three."""
+    path = GALLERY / f"{row.parameters['script']}.py"
+    started = [build / "bin/pyhost", "run", "--python", PYTHON, "--workers", row.workers]
+    command = [*(started if pool == "pyhost" else [PYTHON]), path]
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        run(command)
+        times.append((time.perf_counter() - begin) * 1e3)
+    return {"ms": min(times)}
+
+
 def io(build):
     """{way: metrics} from the table that the example prints."""
     if not FETCH.exists():
@@ -101,5 +115,5 @@ def io(build):
 
 def measure(build, row, pool):
     """{metric: value} of one run of one pool."""
-    special = {"start": start, "lines": lines}
+    special = {"start": start, "lines": lines, "script": script}
     return special.get(row.scenario, scenario)(build, row, pool)

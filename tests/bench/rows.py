@@ -8,10 +8,14 @@ JOBLIB = ("joblib", "pyhost joblib")
 MP = ("mp.Pool", "pyhost.Pool")
 SUBMITTING = ("mp.Pool", "futures", "pyhost")
 
+# scripts/examples/gallery: those whose pools pyhost takes over, then those it leaves alone.
+GALLERY = ("pool_map", "process_pool", "joblib_chunks", "asyncio_executor",
+           "process_queue", "manager_dict", "shared_value", "thread_pool", "threads")
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the table. Scenarios `start`, `lines`, `cpp` and `io` are programs of their own."""
+    """One line of the table. Scenarios `start`, `script`, `lines`, `cpp` and `io` are programs of their own."""
 
     name: str  # for --only; rows with the same name belong together
     title: str
@@ -63,6 +67,8 @@ ROWS = (
     Row("compute", "pure Python on the CPU", "compute", ("serial", "pyhost"), "ms"),
     Row("cancel", "100,000 queued tasks cancelled", "cancel", ("futures", "pyhost"), "each_us", runs=1),
     Row("idle", "CPU time of an idle pool", "idle", SUBMITTING, "cpu_ms_per_second", runs=1),
+    *(Row("gallery", f"unchanged script `{name}.py`, under python3 and under pyhost run", "script",
+          ("python3", "pyhost"), "ms", parameters={"script": name}) for name in GALLERY),
     Row("io", "pages fetched over HTTP, 100 at once (scripts/examples/fetch_pages.py)", "io", (), "", runs=1),
     Row("cpp", "C++ API", "cpp", (), "", runs=1),
 )
