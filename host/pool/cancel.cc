@@ -26,6 +26,20 @@ bool Engine::State::is_away(const Ticket& ticket, std::uint32_t item) const {
   return false;
 }
 
+// Whether the item is claimed, or was when its worker died, and has no outcome.
+bool Engine::State::is_running(const Ticket& ticket, std::uint32_t item) {
+  if (ticket->settled(item)) return false;
+  for (Worker& worker : workers) {
+    for (const Worker::Victim& victim : worker.victims) {
+      if (victim.work == ticket && victim.item == item) return true;
+    }
+    for (const Worker::Running& one : worker.all_running(base::now(), several())) {
+      if (one.flight->work == ticket && one.flight->base + one.item == item) return true;
+    }
+  }
+  return false;
+}
+
 // Cancels those of the wanted items that are with no worker. Their parts are skipped later.
 std::uint32_t Engine::State::cancel_queued(const Ticket& ticket,
                                            std::optional<std::uint32_t> item) {

@@ -179,6 +179,17 @@ std::uint32_t Engine::cancel(const Ticket& ticket, std::optional<std::uint32_t> 
   return count;
 }
 
+bool Engine::is_running(const Ticket& ticket, std::uint32_t item) {
+  State& s = *state_;
+  if (!ticket || s.is_copy()) return false;
+  State::Lock lock(s.mutex);
+  if (item >= ticket->batch.count || ticket->flights == 0) return false;
+  s.drain();
+  const bool running = s.is_running(ticket, item);
+  s.run_deferred(lock);
+  return running;
+}
+
 std::vector<Ticket> Engine::broadcast(Batch batch) {
   State& s = *state_;
   if (s.is_copy()) return {};

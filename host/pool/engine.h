@@ -53,6 +53,8 @@ struct Outcome {
   std::uint64_t claimed_ns = 0;  // 0: never started
   std::uint64_t settled_ns = 0;
   int attempts = 1;  // how often it ran
+  // The most bytes that were resident in its worker so far, as that says; 0: not known.
+  std::uint64_t peak_memory = 0;
 
   // The failure as users see it. Requires: !ok.
   Error error() const;
@@ -203,6 +205,9 @@ class Engine {
   // when it has not after the grace period; it settles as `cancelled` when it ended. Returns how
   // many were cancelled, or will be.
   std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
+
+  // Whether a worker has claimed the item, and it has no outcome yet.
+  bool is_running(const Ticket& ticket, std::uint32_t item);
 
   // Runs a batch of one item once on every worker there is, before what is queued. The sink gets
   // as many outcomes as this returns tickets, numbered from 0 and in no order; those of workers

@@ -12,6 +12,15 @@ namespace {
 // A moving average follows a change of task length within a handful of replies.
 constexpr double kAverageWeight = 0.2;
 
+// What the host's account of a failure says of how the item ran, for those who ask the outcome.
+void add_account(Outcome& outcome) {
+  const Error& failure = *outcome.failure;
+  outcome.attempts = std::max(outcome.attempts, failure.attempts);
+  outcome.peak_memory = std::max(outcome.peak_memory, failure.peak_memory);
+  if (outcome.claimed_ns != 0 || failure.seconds <= 0) return;
+  outcome.claimed_ns = outcome.settled_ns - static_cast<std::uint64_t>(failure.seconds * 1e9);
+}
+
 }  // namespace
 
 Error protocol_error(const Worker& worker, const std::string& what) {
@@ -114,11 +123,13 @@ void Engine::State::conclude(Worker& worker, InFlight& flight, wire::Reply reply
   outcome.payload = std::move(reply.payload);
   outcome.worker = worker.number;
   outcome.claimed_ns = claimed_ns;
+  outcome.peak_memory = reply.peak_bytes;
   if (!worker.stops.empty()) judge(worker, flight, reply.item, outcome);
   if (reply.status == wire::Status::memory && outcome.raised) {
     judge_memory(worker, flight, reply.item, outcome);
   }
   if (outcome.ok) {
+    outcome.attempts = attempts_of(*flight.work, flight.base + reply.item);
     settle(flight.work, flight.base + reply.item, std::move(outcome));
   } else {
     settle_or_rerun(worker, flight, reply.item, std::move(outcome));
@@ -168,6 +179,7 @@ void Engine::State::settle(const Ticket& work, std::uint32_t item, Outcome outco
   ++totals.settled;
   if (!outcome.ok) ++totals.failed;
   outcome.settled_ns = base::nanoseconds(base::now());
+  if (outcome.failure) add_account(outcome);
   if (work->unsettled > 0) {
     deferred.push_back({.sink = work->batch.sink, .item = item, .outcome = std::move(outcome)});
   } else {

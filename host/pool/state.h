@@ -193,6 +193,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
 
   // --- cancel.cc
   bool is_away(const Ticket& ticket, std::uint32_t item) const;
+  bool is_running(const Ticket& ticket, std::uint32_t item);
   std::uint32_t cancel_queued(const Ticket& ticket, std::optional<std::uint32_t> item);
   std::uint32_t cancel_reruns(Worker& worker, const Ticket& ticket,
                               std::optional<std::uint32_t> item);

@@ -59,8 +59,9 @@ struct Reply {
   std::uint32_t item = 0;
   std::uint32_t end = 0;  // kind results: one past the last item
   std::uint64_t claimed_ns = 0;
-  std::uint64_t ran_ns = 0;  // kind results: from the first claim to the last result
-  std::uint64_t block = 0;   // kind release: the host's block
+  std::uint64_t ran_ns = 0;      // kind results: from the first claim to the last result
+  std::uint64_t peak_bytes = 0;  // kind reply: the most memory the worker says it held; 0: unsaid
+  std::uint64_t block = 0;       // kind release: the host's block
   std::string payload;
 };
 

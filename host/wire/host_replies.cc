@@ -222,6 +222,7 @@ Result<std::optional<Reply>> HostEnd::next_reply() {
     reply.item = envelope.first;
     reply.end = envelope.end;
     reply.claimed_ns = envelope.claimed_ns;
+    if (reply.kind == Kind::reply) reply.peak_bytes = std::uint64_t{envelope.function} << 10;
     reply.ran_ns = envelope.ran_ns;
     if (envelope.kind == Kind::release) reply.block = envelope.block;
     auto copied = state.copy_payload(envelope, position, reply.payload);

@@ -74,10 +74,11 @@ struct Envelope {
   Kind kind = Kind::pad;
   Codec codec = Codec::none;
   std::uint8_t flags = 0;
-  std::uint32_t batch = 0;     // the host's number of the batch, counted from 1 per worker
-  std::uint32_t function = 0;  // call, define: function number
-  std::uint32_t first = 0;     // call: first item to run; reply, stopped: the item
-  std::uint32_t end = 0;  // call: one past the last item to run; the host may lower it any time
+  std::uint32_t batch = 0;  // the host's number of the batch, counted from 1 per worker
+  std::uint32_t function =
+      0;  // call, define: function number; reply: the worker's peak, see layout.md
+  std::uint32_t first = 0;  // call: first item to run; reply, stopped: the item
+  std::uint32_t end = 0;    // call: one past the last item to run; the host may lower it any time
   std::uint64_t payload_bytes = 0;
   std::uint64_t block = 0;           // offset from the start of the region, when kInBlock
   std::uint64_t claimed_ns = 0;      // reply: CLOCK_MONOTONIC when the item was claimed

@@ -101,7 +101,7 @@ std::optional<std::string> envelope_fault(const Envelope& envelope, const ReplyB
   } else if (envelope.end != 0) {
     return "end " + number(envelope.end) + " on kind " + as_number(envelope.kind);
   }
-  const bool zero = envelope.function == 0 && envelope.style == Style{} &&
+  const bool zero = (reply || envelope.function == 0) && envelope.style == Style{} &&
                     envelope.result_codec == Codec::none && envelope.interrupt == 0 &&
                     (results || envelope.ran_ns == 0);
   if (!zero) return "a field that replies do not use is not zero";

@@ -277,6 +277,7 @@ Result<bool> WorkerEnd::reply(const Outgoing& outgoing,
     envelope.first = outgoing.item;
   }
   if (outgoing.kind == Kind::release) envelope.block = outgoing.block;
+  if (outgoing.kind == Kind::reply) envelope.function = outgoing.peak_kib;
   envelope.payload_bytes = bytes;
   const std::uint32_t padding = state.replies.padding(state.head, envelope.size);
   if (!state.has_room(padding + envelope.size)) return false;

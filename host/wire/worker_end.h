@@ -30,6 +30,7 @@ struct Outgoing {
   std::uint8_t flags = 0;  // kPrinted, kKeeps
   std::uint32_t batch = 0;
   std::uint32_t item = 0;
+  std::uint32_t peak_kib = 0;  // kind reply: the most memory the worker held so far; 0: not known
   std::uint64_t claimed_ns = 0;
   std::uint64_t block = 0;  // kind release
 };

@@ -31,6 +31,8 @@ class EngineHandle {
 
   // The engine; null with a RuntimeError set once it is closed, or in a copy of its process.
   std::shared_ptr<pool::Engine> engine() const;
+  // The same where it drains, and without an exception: null when it is gone.
+  std::shared_ptr<pool::Engine> any_engine() const { return engine_ ? engine_ : draining_.lock(); }
   bool own_arrays() const { return own_arrays_; }
   bool usable() const;  // the same question without an exception
   // Whether what is submitted now is run: not once it is closing, nor in a copy of its process.
@@ -59,8 +61,6 @@ class EngineHandle {
 
  private:
   void join_drainer();
-  std::shared_ptr<pool::Engine> any_engine() const { return engine_ ? engine_ : draining_.lock(); }
-
   std::shared_ptr<pool::Engine> engine_;  // empty from `start_drain` or `kill` on
   std::weak_ptr<pool::Engine> draining_;  // owned by the drainer
   std::shared_ptr<const pool::ExitLog> exits_;

@@ -49,6 +49,7 @@ struct Task {
   PyObject* exception;
   std::atomic<std::uint32_t> decoding;
   unsigned long decoder;
+  std::uint64_t submitted_ns;
   bool cancelled;
   bool watched;
   bool started;
@@ -185,7 +186,25 @@ PyObject* cancelled(PyObject* self, PyObject*) {
 }
 
 PyObject* started(PyObject* self, PyObject*) {
-  return PyBool_FromLong(task(self)->started && !task(self)->sink->settled());
+  Task* of = task(self);
+  if (of->sink->settled()) Py_RETURN_FALSE;
+  if (of->started) Py_RETURN_TRUE;
+  // Kept by a copy: another thread may decode, and let the handle go, meanwhile.
+  const std::shared_ptr<EngineHandle> handle = of->handle;
+  const std::shared_ptr<pool::Engine> engine = handle ? handle->any_engine() : nullptr;
+  if (!engine) Py_RETURN_FALSE;
+  const pool::Ticket ticket = of->ticket;
+  return PyBool_FromLong(without_gil([&] { return engine->is_running(ticket, 0); }));
+}
+
+// Of an outcome that was taken, what is no text is still there.
+PyObject* timing(PyObject* self, PyObject*) {
+  if (!task(self)->sink->settled()) Py_RETURN_NONE;
+  const pool::Outcome& outcome = task(self)->sink->outcome();
+  return Py_BuildValue("(KKKiKi)", static_cast<unsigned long long>(task(self)->submitted_ns),
+                       static_cast<unsigned long long>(outcome.claimed_ns),
+                       static_cast<unsigned long long>(outcome.settled_ns), outcome.worker,
+                       static_cast<unsigned long long>(outcome.peak_memory), outcome.attempts);
 }
 
 // What has not started settles within the engine's `cancel`, or as soon as its worker said that it
@@ -295,7 +314,9 @@ PyMethodDef kMethods[] = {
      "    >>> future = executor.submit(abs, -1)\n"
      "    >>> future.result(), future.cancelled()\n"
      "    (1, False)"},
-    {"_started", started, METH_NOARGS, "whether a cancel found the call running"},
+    {"_started", started, METH_NOARGS, "whether it is claimed, and has no outcome"},
+    {"_timing", timing, METH_NOARGS,
+     "(submitted, claimed, settled: ns, worker, peak memory, attempts), or None"},
     {"_cancel", cancel, METH_O, "_cancel(force): whether the call is cancelled now"},
     {"_watch", watch, METH_NOARGS, "tells the settler; False: the outcome is known already"},
     {"_ring", reinterpret_cast<PyCFunction>(slot(ring)), METH_FASTCALL,
@@ -325,6 +346,7 @@ PyObject* submit_task(PyTypeObject* type, const std::shared_ptr<EngineHandle>& h
   Task* self = task(object);
   self->handle = handle;
   batch.sink = self->sink;
+  self->submitted_ns = base::nanoseconds(base::now());
   // The supervisor may hold the engine's lock while it waits for the GIL, to take a snapshot.
   self->ticket = without_gil([&] { return engine->submit(std::move(batch)); });
   handle->remember(self->ticket);

@@ -21,7 +21,7 @@ class TaskSink : public pool::Sink {
   void settle(std::uint32_t item, pool::Outcome outcome) override;
 
   bool settled() const { return (flags_.load(std::memory_order_acquire) & kSettled) != 0; }
-  // Requires: settled(), and not taken.
+  // Requires: settled(). Once it was taken, numbers only.
   const pool::Outcome& outcome() const { return outcome_; }
   // Moves the outcome out. Requires: settled(); once only.
   pool::Outcome take() { return std::move(outcome_); }

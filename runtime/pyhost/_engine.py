@@ -64,6 +64,21 @@ class Engine:
         except core.MarshalError as error:
             return core.failed(kind, error)
 
+    def submit_captured(self, function, args, kwargs, limits):
+        """As `submit`, of a call whose text comes back with its outcome."""
+        from pyhost._captured import CapturedFuture
+        if not callable(function):
+            raise TypeError(f"`{function!r:.200}` is not callable")
+        try:
+            engine = self._ready(function)
+            shared = (self._settings.workers["concurrency"] or 1) > 1
+            number, more, applied = self._functions.find_capturing(function, shared)
+            if applied:
+                return engine.submit(CapturedFuture, number, (*more, args, kwargs), None, limits)
+            return engine.submit(CapturedFuture, number, args, kwargs, limits)
+        except core.MarshalError as error:
+            return core.failed(CapturedFuture, error)
+
     def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None, star=False):
         """An iterator over results. `keep`: without a `buffersize`, the whole input is read and run, whether results
         are asked for or not. `star`: the one iterable has the arguments of each call."""

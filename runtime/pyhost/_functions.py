@@ -48,6 +48,7 @@ class Functions:
         self._pickling = pickling
         self.known = {}  # id -> core.Known
         self._apply = None
+        self._captured = {}  # number of a function -> that of the function with its text captured
 
     def of_snapshot(self, function, registered):
         """Notes that workers have `function` as number `registered` of the registry."""
@@ -67,6 +68,20 @@ class Functions:
             self._keep(function, None, None)
             return self._number_of_apply(), True
         return self.define(function), False
+
+    def find_capturing(self, function, shared):
+        """(number, arguments before those of the call, whether those follow as a tuple and a dict) of the function
+        with what it prints captured; `shared`: workers run several calls at a time."""
+        from pyhost import _captured, _capturing
+        number, applied = self.find(function)
+        if applied:
+            if None not in self._captured:
+                self._captured[None] = self._define(_capturing.call)
+            return self._captured[None], (shared, function), True
+        if number not in self._captured:
+            wrapped = self._pickling.dumps(_captured.capturing(function, shared))
+            self._captured[number] = self._engine.define("pickle", wrapped, name_of(function))
+        return self._captured[number], (), False
 
     def define(self, function):
         """The number of a definition of the function as it is now."""

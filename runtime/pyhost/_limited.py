@@ -18,15 +18,18 @@ class Limited(core.Submitter):
     Cheap to make, and good for any number of calls. Valid as long as its pool.
     """
 
-    def __init__(self, engine: Callable[[], Any], limits: dict, memory: Optional[int] = None, eager: bool = True):
+    def __init__(self, engine: Callable[[], Any], limits: dict, memory: Optional[int] = None, eager: bool = True,
+                 capture: bool = False):
         self._engine = engine
         self._eager = eager  # of its maps
         self._given = limits
         self._memory = memory
+        self._capture = capture
         self._limits = _limits.native(limits)
 
     def options(self, *, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
-                retry_on: Any = None, grace: Optional[float] = None, memory: Any = None) -> "Limited":
+                retry_on: Any = None, grace: Optional[float] = None, memory: Any = None,
+                capture: Optional[bool] = None) -> "Limited":
         """The same with further limits; what is not given stays as it is.
 
             >>> careful = executor.options(timeout=20).options(memory="1G")
@@ -34,9 +37,11 @@ class Limited(core.Submitter):
         limits = _limits.of_calls(timeout, cpu, retries, retry_on, grace)
         size = _limits.size("memory", memory)
         return Limited(self._engine, {**self._given, **limits}, self._memory if size is None else size,
-                       self._eager)
+                       self._eager, self._capture if capture is None else bool(capture))
 
     def _submit(self, fn, args, kwargs):
+        if self._capture:
+            return self._find().submit_captured(fn, args, kwargs, self._limits)
         return self._find().submit(fn, args, kwargs, self._limits, self)
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,

@@ -142,7 +142,7 @@ if TYPE_CHECKING:
     @overload
     def task(*, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
              retry_on: Any = None, grace: Optional[float] = None,
-             memory: Any = None) -> "Callable[[Callable[_P, _T]], Task[_P, _T]]": ...
+             memory: Any = None, capture: Optional[bool] = None) -> "Callable[[Callable[_P, _T]], Task[_P, _T]]": ...
 
 
 def task(function: Any = None, /, **limits: Any) -> Any:

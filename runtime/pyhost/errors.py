@@ -174,6 +174,8 @@ def rebuild(description, exception):
     elif type(exception) is MarshalError:
         from pyhost import _refused
         exception = _refused.again(exception, (description.get("cause") or {}).get("type", ""))
+    if "stdout" in description:  # what the call had printed, see Future.stdout
+        exception.__dict__["__pyhost_stdout__"] = description["stdout"]
     return _with_remote_traceback(exception, description["traceback"])
 
 

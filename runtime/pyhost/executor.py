@@ -58,6 +58,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     breaks the pool, as in the standard library: all calls without an outcome fail with a `BrokenProcessPool`, and
     `submit` raises one from then on; so does an initializer that raises.
 
+    With `capture=True` what submitted calls print is not shown; it is the `stdout` of their futures.
+
     Leaving the `with` block by Ctrl-C kills what runs. What is None is as `pyhost run` was told, else not limited.
     """
 
@@ -70,7 +72,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
                  retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None,
                  concurrency: Optional[int] = None, threads_per_worker: Optional[int] = None,
                  max_worker_age: Optional[float] = None, max_worker_memory: Union[int, str, None] = None,
-                 idle_time: Optional[float] = None, on_crash: Optional[str] = None):
+                 idle_time: Optional[float] = None, on_crash: Optional[str] = None,
+                 capture: bool = False):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         method = None if mp_context is None else _settings.method_of(mp_context)
@@ -93,9 +96,12 @@ class Executor(core.Submitter, concurrent.futures.Executor):
             on_crash=on_crash, **_settings.of_context(mp_context), **self._more)
         self._context = mp_context
         self._method = method
+        self._capture = bool(capture)
         self._engine = Engine(settings, initializer, tuple(initargs))
 
     def _submit(self, fn, args, kwargs):
+        if self._capture:
+            return self._engine.submit_captured(fn, args, kwargs, None)
         return self._engine.submit(fn, args, kwargs, None, self)
 
     def map(self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: Optional[float] = None,
@@ -122,19 +128,22 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         return self._engine.map(fn, iterables, timeout, chunksize, buffersize, keep=True)
 
     def options(self, *, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
-                retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None) -> Limited:
+                retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None,
+                capture: Optional[bool] = None) -> Limited:
         """This executor with limits, as those of `Executor`, for the calls made through what is returned. They
         cannot collide with keyword arguments of the functions.
 
             >>> executor.options(timeout=20, retries=3, retry_on=OSError).submit(len, "four").result()
             4
 
+        With `capture=True` what submitted calls print becomes `stdout` of their futures.
+
         `memory` is a limit of workers: calls with one of their own get workers of their own, as many as this
         executor has.
         """
         engine = self._engine
-        return Limited(lambda: engine, {}).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on,
-                                                   grace=grace, memory=memory)
+        return Limited(lambda: engine, {}, capture=self._capture).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on,
+                                                   grace=grace, memory=memory, capture=capture)
 
     def broadcast(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> List[_T]:
         """Calls `fn(*args, **kwargs)` once in every worker there is, before what is queued; waits for all of them.

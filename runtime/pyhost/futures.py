@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, TypeVar
 
 from pyhost._core import core
 
@@ -22,6 +22,32 @@ _LAZY = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", 
 
 _lock = threading.Lock()  # guards who sets up a future, and the settler
 _settler = None
+
+
+class Stats(NamedTuple):
+    """How a call went: `Future.stats`.
+
+        >>> future = executor.submit(time.sleep, 0.1)
+        >>> future.result()
+        >>> future.stats.seconds >= 0.1, future.stats.attempts, future.stats.peak_memory > 2**20
+        (True, 1, True)
+
+    queued: seconds from `submit` to its start (with several attempts: of the last one); until its outcome, when it
+        never started
+    started: when that was, by `time.monotonic()`; None: it never started
+    seconds: from its start until the driver had the outcome, so that encoding the result is part of it
+    worker: the number of its worker, as `current_worker().id`; None: it never started
+    peak_memory: the most bytes that were resident in its worker so far, shared ones included, as of a few milliseconds
+        before the call ended at worst; None: not known, because the worker died and nobody could tell
+    attempts: how often it ran, more than once with `retries`; 0: it never started
+    """
+
+    queued: float
+    started: Optional[float]
+    seconds: float
+    worker: Optional[int]
+    peak_memory: Optional[int]
+    attempts: int
 
 
 class Future(core.Task, concurrent.futures.Future[_T]):
@@ -42,13 +68,45 @@ class Future(core.Task, concurrent.futures.Future[_T]):
         def result(self, timeout: Optional[float] = None) -> _T: ...
 
     def running(self) -> bool:
-        """Whether the call is known to run: a `cancel` came too late for it.
+        """Whether a worker has begun with the call, and its outcome is not here yet.
 
             >>> future = executor.submit(abs, -1)
             >>> future.result(), future.running()
             (1, False)
         """
         return self._started()
+
+    @property
+    def stats(self) -> Optional[Stats]:
+        """How the call went, see `Stats`; None until it is done.
+
+            >>> future = executor.submit(abs, -1)
+            >>> future.result(), round(future.stats.queued + future.stats.seconds)
+            (1, 0)
+        """
+        timing = self._timing()
+        if timing is None:
+            return None
+        submitted, claimed, settled, worker, peak, attempts = timing
+        if not claimed:
+            return Stats(max(settled - submitted, 0) * 1e-9 if settled else 0.0, None, 0.0, None, None, 0)
+        return Stats(max(claimed - submitted, 0) * 1e-9, claimed * 1e-9, (settled - claimed) * 1e-9,
+                     worker if worker >= 0 else None, peak or None, attempts)
+
+    @property
+    def stdout(self) -> Optional[str]:
+        """What the call printed to `sys.stdout`, up to its exception if it raised one; with `capture=True` of
+        `Executor` or `options`. Then it is not shown elsewhere.
+
+            >>> future = executor.options(capture=True).submit(print, "four")
+            >>> future.result(), future.stdout
+            (None, 'four\n')
+
+        None where it was not asked for, until the call is done, and when the call did not end by itself or its result
+        could not be sent. What reaches descriptor 1 another way (subprocesses, C code) is shown as ever, and so is
+        stderr. Where `concurrency` is above 1, so is what threads print that the call starts.
+        """
+        return None
 
     def cancel(self, force: bool = False) -> bool:
         """Revokes the call if it has not started; with `force`, whatever it is doing. Whether it ends cancelled.
@@ -75,8 +133,19 @@ class Future(core.Task, concurrent.futures.Future[_T]):
         return self.__dict__[name]
 
     def __repr__(self) -> str:
-        state = "cancelled" if self.cancelled() else "finished" if self.done() else "pending"
-        return f"<{type(self).__name__} at {id(self):#x} state={state}>"
+        return f"<{type(self).__name__} at {id(self):#x} state={self._describe()}>"
+
+    def _describe(self):
+        if self.cancelled():
+            return "cancelled"
+        if not self.done():
+            return "running" if self.running() else "pending"
+        try:
+            error = self.exception()
+        except RuntimeError:  # its result is being rebuilt by this thread
+            return "finished"
+        return f"finished returned {type(self.result()).__name__}" if error is None else \
+            f"finished raised {type(error).__name__}"
 
     def _set_up(self):
         with _lock:

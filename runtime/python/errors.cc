@@ -123,6 +123,21 @@ std::string pickled(PyObject* exception, std::string& why) {
   return item;
 }
 
+// What the call had printed, if that was asked for: `pyhost._capturing` leaves it with the
+// exception.
+void append_captured(std::string& json, PyObject* exception) {
+  PyObject* attributes = reinterpret_cast<PyBaseExceptionObject*>(exception)->dict;
+  if (attributes == nullptr) return;
+  constexpr const char* kName = "__pyhost_stdout__";
+  const PyRef text = PyRef::borrow(PyDict_GetItemString(attributes, kName));
+  if (!text) return;
+  PyDict_DelItemString(attributes, kName);
+  if (!PyUnicode_Check(text.get())) return;
+  json.back() = ',';  // the brace that ends the object
+  append_field(json, "stdout", utf8_of(text.get()));
+  json.back() = '}';
+}
+
 }  // namespace
 
 std::string take_error_payload(bool with_pickle) {
@@ -131,6 +146,7 @@ std::string take_error_payload(bool with_pickle) {
   append_json(json, exception ? describe(exception.get())
                               : Error(Code::python_error, "no exception was pending"));
   if (exception) append_bases(json, exception.get());
+  if (exception) append_captured(json, exception.get());
   std::string unsent;
   const std::string item = with_pickle && exception ? pickled(exception.get(), unsent) : "";
   if (item.empty() && !unsent.empty()) {

@@ -37,6 +37,7 @@
 #include <worker/intake.h>
 #include <worker/interrupt.h>
 #include <worker/output.h>
+#include <worker/peak.h>
 #include <worker/waiter.h>
 
 namespace pyhost::worker {
@@ -411,6 +412,7 @@ void Concurrent::reply(Call& call, const PyRef& result, bool crossing) {
     flush_streams();
     take_printed();
   }
+  reply.peak_kib = peak_kib();
   if (ok) {
     outbox_.send(reply, encoded.parts());
   } else {

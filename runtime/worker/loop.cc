@@ -38,6 +38,7 @@
 #include <worker/items.h>
 #include <worker/outbox.h>
 #include <worker/output.h>
+#include <worker/peak.h>
 #include <worker/runs.h>
 #include <worker/worker.h>
 
@@ -172,6 +173,7 @@ void Loop::run_item(const Incoming& incoming, std::uint32_t index, std::span<con
     return;
   }
   runs_.close();
+  reply.peak_kib = peak_kib();
   if (ended == Ended::encoded) {
     outbox_.send(reply, result_.parts());
     result_ = {};

@@ -87,7 +87,11 @@ TEST(HostileEnvelope, WithAnItemWhereNoneBelongs) {
 
 TEST(HostileEnvelope, WithFieldsThatRepliesDoNotUse) {
   const std::string fault = "a field that replies do not use is not zero";
-  EXPECT_EQ(fault_of([](Envelope& e) { e.function = 1; }), fault);
+  EXPECT_EQ(fault_of([](Envelope& e) {
+              e.kind = Kind::stopped;
+              e.function = 1;
+            }),
+            fault);
   EXPECT_EQ(fault_of([](Envelope& e) { e.interrupt = 1; }), fault);
   EXPECT_EQ(fault_of([](Envelope& e) { e.result_codec = Codec::json; }), fault);
   EXPECT_EQ(fault_of([](Envelope& e) { e.style = Style::call; }), fault);

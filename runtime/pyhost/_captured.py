@@ -1,0 +1,30 @@
+"""Calls whose printed text comes back with their outcome: the driver's half of `capture=True`."""
+
+from typing import Any, Optional
+
+from pyhost import _capturing
+from pyhost._core import core
+from pyhost.futures import Future
+
+_COROUTINE = 0x80  # CO_COROUTINE of inspect, which costs milliseconds to import
+
+
+class CapturedFuture(Future):
+    """Of a call that ran as `_capturing.call`."""
+
+    def result(self, timeout: Optional[float] = None) -> Any:
+        """As that of any future."""
+        return core.Task.result(self, timeout)[1]
+
+    @property
+    def stdout(self) -> Optional[str]:
+        if not self.done() or self.cancelled():
+            return None
+        error = self.exception()
+        return core.Task.result(self)[0] if error is None else error.__dict__.get("__pyhost_stdout__")
+
+
+def capturing(function, shared):
+    """The function for workers to have once for all of its calls."""
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return (_capturing.CapturingCoroutine if flags & _COROUTINE else _capturing.Capturing)(function, shared)
