@@ -100,7 +100,7 @@ class Future(core.Task, concurrent.futures.Future[_T]):
 
             >>> future = executor.options(capture=True).submit(print, "four")
             >>> future.result(), future.stdout
-            (None, 'four\n')
+            (None, 'four\\n')
 
         None where it was not asked for, until the call is done, and when the call did not end by itself or its result
         could not be sent. What reaches descriptor 1 another way (subprocesses, C code) is shown as ever, and so is
