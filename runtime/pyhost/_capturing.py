@@ -25,7 +25,11 @@ class _PerCall:
 
 
 class _Capture:
-    """sys.stdout for the length of a call. An exception takes along what was printed until then."""
+    """sys.stdout for the length of a call. An exception takes along what was printed until then.
+
+    Unless `shared`, whoever uses it puts the worker's own back, in a `finally`: in `__exit__` the interruption that
+    stops a call could come before that.
+    """
 
     def __init__(self, shared):
         self._shared = shared
@@ -34,7 +38,7 @@ class _Capture:
 
     def __enter__(self):
         if not self._shared:
-            self._before, sys.stdout = sys.stdout, self._stream
+            sys.stdout = self._stream
             return self
         if type(sys.stdout) is not _PerCall:
             sys.stdout = _PerCall(sys.stdout)
@@ -44,8 +48,6 @@ class _Capture:
     def __exit__(self, kind, error, trace):
         if self._shared:
             _current.reset(self._token)
-        else:
-            sys.stdout = self._before
         if error is not None:
             error.__dict__["__pyhost_stdout__"] = self.text()
 
@@ -57,14 +59,24 @@ class _Capture:
 
 def call(shared, function, args, kwargs):
     """(what was printed, what was returned); for an awaitable, an awaitable of that."""
-    with _Capture(shared) as capture:
-        value = function(*args, **kwargs) if kwargs else function(*args)
-    return _of_awaitable(capture, value) if hasattr(type(value), "__await__") else (capture.text(), value)
+    before = sys.stdout
+    try:
+        with _Capture(shared) as capture:
+            value = function(*args, **kwargs) if kwargs else function(*args)
+    finally:
+        if not shared:
+            sys.stdout = before
+    return _of_awaitable(capture, shared, value) if hasattr(type(value), "__await__") else (capture.text(), value)
 
 
-async def _of_awaitable(capture, awaitable):
-    with capture:
-        value = await awaitable
+async def _of_awaitable(capture, shared, awaitable):
+    before = sys.stdout
+    try:
+        with capture:
+            value = await awaitable
+    finally:
+        if not shared:
+            sys.stdout = before
     return capture.text(), value
 
 
@@ -83,4 +95,4 @@ class CapturingCoroutine(Capturing):
     """The same of a coroutine function, as one."""
 
     async def __call__(self, *args, **kwargs):
-        return await _of_awaitable(_Capture(self._shared), self._function(*args, **kwargs))
+        return await _of_awaitable(_Capture(self._shared), self._shared, self._function(*args, **kwargs))

@@ -25,6 +25,8 @@ def futures(executor: pyhost.Executor) -> None:
     assert_type(executor.submit(fetch, "http://a"), pyhost.Future[bytes])
     assert_type(pyhost.submit(length, "four"), pyhost.Future[int])
     assert_type(executor.options(timeout=2, retries=1).submit(length, "four").result(), int)
+    assert_type(executor.options(capture=True).submit(length, "four").stdout, Optional[str])
+    assert_type(future.stats, Optional[pyhost.Stats])
     for done in pyhost.as_completed([future]):
         assert_type(done, pyhost.Future[int])
     executor.submit(length, 4)  # error: Argument 2 to "submit" of "Submitter" has incompatible type "int"

@@ -250,6 +250,7 @@ TEST(ReplyRing, CarriesEveryFieldTheHostNeeds) {
   outgoing.flags = kPrinted | kKeeps;
   outgoing.batch = 9;
   outgoing.item = 4;
+  outgoing.peak_kib = 5;
   outgoing.claimed_ns = 123456789;
   const Bytes parts[] = {bytes_of("one "), bytes_of(""), bytes_of("two")};
 
@@ -263,6 +264,7 @@ TEST(ReplyRing, CarriesEveryFieldTheHostNeeds) {
   EXPECT_TRUE(reply.keeps);
   EXPECT_EQ(reply.batch, 9u);
   EXPECT_EQ(reply.item, 4u);
+  EXPECT_EQ(reply.peak_bytes, 5u << 10);
   EXPECT_EQ(reply.claimed_ns, 123456789u);
   EXPECT_EQ(reply.payload, "one two");
   EXPECT_TRUE(pair.no_reply());

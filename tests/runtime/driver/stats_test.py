@@ -336,6 +336,13 @@ class Stdout(WithExecutor):
             self.assertFalse(executor.submit(is_stdout_its_own).result(timeout=30))
             self.assertTrue(executor.options(capture=False).submit(is_stdout_its_own).result(timeout=30))
 
+    def test_the_worker_has_its_own_again_after_a_call_was_stopped(self):
+        with pyhost.Executor(1, start=self.start_method, capture=True, timeout=0.1) as executor:
+            stopped = self.outcome(executor.submit(time.sleep, 1000))
+            self.assertIsInstance(stopped.exception(), pyhost.TaskTimeout)
+            self.assertIsNone(stopped.stdout)
+            self.assertTrue(executor.options(capture=False).submit(is_stdout_its_own).result(timeout=30))
+
     def test_attempts_that_failed_say_nothing(self):
         path = str(self.folder / "attempts")
         future = self.executor.options(retries=5, capture=True).submit(fail_until, path, 3)
