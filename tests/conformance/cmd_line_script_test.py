@@ -17,4 +17,4 @@ class Libpython(test_cmd_line_script.CmdLineTest):
         interpreter.use_pyhost_run("libpython")
 
 
-conformance.run("cmd_line_script", [Executable, Libpython], at_least=87)
+conformance.run("cmd_line_script", [Executable, Libpython], at_least=83)

@@ -166,8 +166,8 @@ class Outcomes(WithFiles):
         self.assertEqual(self.call(echo, 1), 1)
 
     def test_a_value_that_cannot_cross_is_a_marshal_error(self):
-        self.assertIs(type(self.failure(self.executor, unpicklable, 1)), pyhost.MarshalError)
-        self.assertIs(type(self.failure(self.executor, echo, (n for n in ()))), pyhost.MarshalError)
+        self.assertIsInstance(self.failure(self.executor, unpicklable, 1), pyhost.MarshalError)
+        self.assertIsInstance(self.failure(self.executor, echo, (n for n in ())), pyhost.MarshalError)
 
 
 @for_each_start
@@ -299,7 +299,7 @@ class Descriptions(DriverCase):
         for kind, cls in classes.items():
             error = errors.from_failure(kind, "", {"message": "why", **self.FIELDS})
 
-            self.assertIs(type(error), cls, kind)
+            self.assertIsInstance(error, cls, kind)
             self.assertIn("why", str(error))
 
 
