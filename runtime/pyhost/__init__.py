@@ -33,7 +33,8 @@ if TYPE_CHECKING:  # `as` says that the name is for others to use
                                TaskInterrupted as TaskInterrupted, TaskMemoryError as TaskMemoryError,
                                TaskTimeout as TaskTimeout)
     from pyhost.executor import Executor as Executor
-    from pyhost.futures import Future as Future, Stats as Stats
+    from pyhost._stats import Stats as Stats
+    from pyhost.futures import Future as Future
     from pyhost.pool import Pool as Pool
 
 __version__ = "0.1.0"
@@ -46,7 +47,7 @@ _HOMES = {
     "submit": "_default", "task": "_task",
     "register_joblib": "_joblib",
     "Limited": "_limited",
-    "Executor": "executor", "Future": "futures", "Stats": "futures", "Pool": "pool",
+    "Executor": "executor", "Future": "futures", "Stats": "_stats", "Pool": "pool",
     "WorkerStack": "_stacks", "stacks": "_stacks",
     "Worker": "_worker", "current_worker": "_worker",
     **dict.fromkeys(("Backpressure", "MarshalError", "ProtocolError", "RemoteError", "SandboxUnavailable",

@@ -1,10 +1,14 @@
 """Calls whose printed text comes back with their outcome: the driver's half of `capture=True`."""
 
-from typing import Any, Optional
+from __future__ import annotations
 
 from pyhost import _capturing
 from pyhost._core import core
 from pyhost.futures import Future
+
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 _COROUTINE = 0x80  # CO_COROUTINE of inspect, which costs milliseconds to import
 

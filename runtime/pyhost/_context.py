@@ -8,10 +8,15 @@ that use it. Variables that no module holds, and values that cannot be pickled, 
 `decimal` as long as it is the default.
 """
 
+from __future__ import annotations
+
 import pickle
 import sys
 from contextvars import Context, ContextVar, copy_context
-from typing import Dict
+
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Dict
 
 _places: Dict[int, tuple] = {}  # id of a variable -> (it, its place or None)
 _made: Dict[tuple, ContextVar] = {}  # place -> the variable made for it

@@ -1,18 +1,22 @@
 """The pool behind `pyhost.map` and `pyhost.submit`: made at their first use, kept warm until the process ends."""
 
+from __future__ import annotations
+
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, TypeVar
 
 from pyhost import _settings
 from pyhost._core import core
 from pyhost._limited import Limited
 from pyhost._engine import Engine
 
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
     from pyhost.futures import Future
 
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
+
 
 _lock = threading.Lock()
 _engine = None

@@ -9,7 +9,6 @@ from pyhost import _context, _inheritance, _initializer, _lifecycle, _limits, _m
 from pyhost._core import core
 from pyhost._functions import Functions, register
 from pyhost._pickling import Pickling
-from pyhost._stacks import WorkerStack
 
 _LARGEST_CHUNK = 2**31
 
@@ -148,6 +147,7 @@ class Engine:
     def stacks(self, timeout):
         engine = self._native
         found = engine.stacks(timeout) if engine is not None and not self._is_copy() else []
+        from pyhost._stacks import WorkerStack
         return [WorkerStack(*entry) for entry in found]
 
     def stats(self):

@@ -1,11 +1,15 @@
 """A pool with limits for the calls made through it."""
 
-from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
+from __future__ import annotations
 
 from pyhost import _limits
 from pyhost._core import core
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
+
+    _T = TypeVar("_T")
 
 
 class Limited(core.Submitter):

@@ -1,9 +1,14 @@
 """Limits as users write them, checked: times in seconds, sizes in bytes, with the value in every complaint."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
 
 from pyhost._core import core
+
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Any
 
 # The limits of single calls; what is None is the pool's.
 OF_CALLS = ("timeout", "cpu", "retries", "retry_on", "grace")

@@ -1,10 +1,15 @@
 """Workers as the process objects of multiprocessing, for code that looks at a pool's `_processes`."""
 
+from __future__ import annotations
+
 import os
 import select
 import signal
 import time
-from typing import Optional
+
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Optional
 
 # How long after its end a worker's exit status may still be on its way.
 _STATUS_PATIENCE = 1.0

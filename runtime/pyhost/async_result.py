@@ -4,16 +4,24 @@ Whoever waits for a result waits natively. Callbacks run in the settler thread, 
 which the results came; a result with a callback counts as ready when the callback has run, as in multiprocessing.
 """
 
+from __future__ import annotations
+
 import multiprocessing
 import multiprocessing.pool as stdlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, TypeVar
 
 from pyhost._core import core
 
-_T = TypeVar("_T")
-_Callback = Optional[Callable[[Any], Any]]
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, Optional, Tuple, TypeVar
+
+    _T = TypeVar("_T")
+    _Callback = Optional[Callable[[Any], Any]]
+else:
+    _T = object  # what is written in the list of bases is needed then, too
+
 
 _SENDING = "cannot send "  # how the message of a MarshalError starts when a value could not leave
 

@@ -1,10 +1,15 @@
 """What can become of a call besides its result. The same outcomes have the same names in C++ (`Error::code`)
 and in the command (`"kind"`)."""
 
+from __future__ import annotations
+
 import concurrent.futures
-from typing import Any, Dict, Iterable, Optional
 
 from pyhost._core import core
+
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterable, Optional
 
 MarshalError = core.MarshalError  # a ValueError: a value cannot cross; names its path
 TaskInterrupted = core.TaskInterrupted  # a BaseException: raised in a task that is to stop

@@ -1,20 +1,22 @@
 """`Executor`: the pool with the interface of concurrent.futures."""
 
+from __future__ import annotations
+
 import concurrent.futures
 import signal
-from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar,
-                    Union)
 
 from pyhost import _limits, _remote, _settings
 from pyhost._core import core
 from pyhost._limited import Limited
 from pyhost._engine import Engine
-from pyhost._stacks import WorkerStack
 
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
     from pyhost._processes import WorkerProcess
+    from pyhost._stacks import WorkerStack
 
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
 
 
 class Executor(core.Submitter, concurrent.futures.Executor):

@@ -5,49 +5,33 @@ concurrent.futures adds (a condition, callbacks, waiters) is made when somebody 
 `as_completed`, callbacks, asyncio. From then on the settler thread settles the future.
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, TypeVar
 
 from pyhost._core import core
 
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
+if TYPE_CHECKING:
+    from typing import Any, Optional, TypeVar
+
+    from pyhost._stats import Stats
+
+    _T = TypeVar("_T")
+else:
+    _T = object  # what is written in the list of bases is needed then, too
+
 _Base = concurrent.futures.Future
-_T = TypeVar("_T")
 
 # The attributes of concurrent.futures.Future, which its functions use directly.
 _LAZY = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
 
 _lock = threading.Lock()  # guards who sets up a future, and the settler
 _settler = None
-
-
-class Stats(NamedTuple):
-    """How a call went: `Future.stats`.
-
-        >>> future = executor.submit(time.sleep, 0.1)
-        >>> future.result()
-        >>> future.stats.seconds >= 0.1, future.stats.attempts, future.stats.peak_memory > 2**20
-        (True, 1, True)
-
-    queued: seconds from `submit` to its start (with several attempts: of the last one); until its outcome, when it
-        never started
-    started: when that was, by `time.monotonic()`; None: it never started
-    seconds: from its start until the driver had the outcome, so that encoding the result is part of it
-    worker: the number of its worker, as `current_worker().id`; None: it never started
-    peak_memory: the most bytes that were resident in its worker so far, shared ones included, as of a few milliseconds
-        before the call ended at worst; None: not known, because the worker died and nobody could tell
-    attempts: how often it ran, more than once with `retries`; 0: it never started
-    """
-
-    queued: float
-    started: Optional[float]
-    seconds: float
-    worker: Optional[int]
-    peak_memory: Optional[int]
-    attempts: int
 
 
 class Future(core.Task, concurrent.futures.Future[_T]):
@@ -87,6 +71,7 @@ class Future(core.Task, concurrent.futures.Future[_T]):
         timing = self._timing()
         if timing is None:
             return None
+        from pyhost._stats import Stats
         submitted, claimed, settled, worker, peak, attempts = timing
         if not claimed:
             return Stats(max(settled - submitted, 0) * 1e-9 if settled else 0.0, None, 0.0, None, None, 0)

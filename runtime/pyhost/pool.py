@@ -1,28 +1,32 @@
 """`Pool`: the pool with the interface of multiprocessing."""
 
+from __future__ import annotations
+
 import multiprocessing
 import multiprocessing.pool as stdlib
 import sys
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from pyhost import _limits, _settings
 from pyhost._core import core
 from pyhost._engine import Engine
 from pyhost.async_result import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
 
-_T = TypeVar("_T")
 # Inputs that are read without running code of the user, or waiting.
 _AT_HAND = frozenset({range, str, bytes, bytearray, set, frozenset, dict, type({}.keys()), type({}.values()),
                       type({}.items())})
 
-_Callback = Optional[Callable[[Any], Any]]
 
 # The standard library's own class also where `pyhost run` has put a subclass in its place.
+TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, List, Mapping, Optional, Tuple, TypeVar, Union
     _Base = stdlib.Pool
+
+    _T = TypeVar("_T")
+    _Callback = Optional[Callable[[Any], Any]]
 else:
     _Base = stdlib.Pool.__mro__[-2]
 
