@@ -170,6 +170,7 @@ using pyhost::WorkerStack;
 struct WorkerProcess {
   int worker = -1;
   pid_t pid = -1;
+  std::uint32_t identity = 0;  // as `first_identity` has them
 };
 
 enum class Wait : std::uint8_t { set, timed_out, interrupted };

@@ -67,11 +67,12 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   fds[process::kStdoutFd] = out->writer.get();
   fds[process::kStderrFd] = err->writer.get();
   fds[process::kForensicsFd] = forensics->get();
+  worker.identity = next_identity();
   const process::WorkerSettings settings{.memory_bytes = options.memory,
                                          .concurrency = options.concurrency,
                                          .threads = static_cast<std::uint32_t>(options.threads),
                                          .own_arrays = options.own_arrays,
-                                         .identity = next_identity(),
+                                         .identity = worker.identity,
                                          .strict = options.on_crash == OnCrash::pool ? 1U : 0U};
   const auto kind = per_worker ? process::ControlKind::become : process::ControlKind::fork;
   auto sent = process::send_control(

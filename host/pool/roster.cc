@@ -27,7 +27,8 @@ std::vector<WorkerProcess> Engine::processes(base::Deadline deadline) const {
   s.changed.wait_until(lock, deadline.moment(), there);
   std::vector<WorkerProcess> found;
   for (const Worker& worker : s.workers) {
-    if (stays(worker)) found.push_back({.worker = worker.number, .pid = worker.pid});
+    if (!stays(worker)) continue;
+    found.push_back({.worker = worker.number, .pid = worker.pid, .identity = worker.identity});
   }
   return found;
 }

@@ -110,6 +110,7 @@ struct Worker {
   int number = 0;
   WorkerState state = WorkerState::absent;
   pid_t pid = -1;
+  std::uint32_t identity = 0;  // as in process::WorkerSettings
   base::HostFd pidfd;
   std::unique_ptr<wire::HostEnd> wire;
   OutputPipe out;

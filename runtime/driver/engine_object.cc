@@ -311,7 +311,7 @@ PyMethodDef kMethods[] = {
      "stacks(timeout) -> a list of (worker, pid, call, seconds, stack)"},
     {"stats", find_stats, METH_NOARGS, "what the pool is doing, as a dict"},
     {"processes", find_processes, METH_O,
-     "processes(timeout) -> a list of (number, pid), once as many as wanted are there"},
+     "processes(timeout) -> a list of (number, pid, identity), once as many as wanted are there"},
     {"pidfd", pidfd, METH_O, "pidfd(pid) -> a descriptor of that worker, of the caller's own"},
     {"exit_code", exit_code, METH_O, "exit_code(pid): how that worker ended; None: not known"},
     {"end_workers", end_workers, METH_O,

@@ -102,7 +102,8 @@ PyObject* processes(pool::Engine& engine, base::Deadline deadline) {
   const auto found = without_gil([&] { return engine.processes(deadline); });
   PyRef list = PyRef::steal(PyList_New(0));
   for (const pool::WorkerProcess& one : found) {
-    PyRef entry = PyRef::steal(Py_BuildValue("(ii)", one.worker, static_cast<int>(one.pid)));
+    PyRef entry =
+        PyRef::steal(Py_BuildValue("(iiI)", one.worker, static_cast<int>(one.pid), one.identity));
     if (!append(list, std::move(entry))) return nullptr;
   }
   return list.release();

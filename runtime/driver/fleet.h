@@ -21,7 +21,8 @@ PyObject* stacks(pool::Engine& engine, base::Deadline deadline);
 // What the pool is doing, as a dict. Requires: the GIL, given away meanwhile.
 PyObject* stats(pool::Engine& engine);
 
-// A list of (number, pid), one per worker process; waits for those that are being started.
+// A list of (number, pid, identity), one per worker process; waits for those that are being
+// started.
 PyObject* processes(pool::Engine& engine, base::Deadline deadline);
 
 }  // namespace pyhost::driver

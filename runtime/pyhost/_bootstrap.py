@@ -9,6 +9,7 @@ import itertools
 import os
 import sys
 
+from pyhost import _names
 from pyhost._core import core
 
 if "logging" in sys.modules:
@@ -201,7 +202,7 @@ def _make_process(process, original, number, identity, facts):
         _start_method = None
 
     own = Process.__new__(Process)
-    own._identity = (*facts.get("parent_identity", ()), identity)
+    own._identity = _names.full_identity(facts, identity)
     own._config = dict(original._config)
     if facts.get("daemon") is not None:
         own._config["daemon"] = facts["daemon"]
@@ -209,6 +210,5 @@ def _make_process(process, original, number, identity, facts):
     own._parent_name = facts.get("parent_name", "MainProcess")
     own._popen = None
     own._closed = False
-    name = facts.get("name")
-    own._name = f"{name}-{':'.join(map(str, own._identity))}" if name else f"pyhost-worker-{number}"
+    own._name = _names.name_of(facts, number, identity)
     return own

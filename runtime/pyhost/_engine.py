@@ -40,7 +40,7 @@ class Engine:
         self._maps = weakref.WeakSet()
         self._processes = None
         self._failure = None  # of the pool, once that is closed
-        self._start_method = None  # that of the native engine
+        self._facts = None  # what its workers inherit, as JSON
         self._carry = None  # takes context variables along
         self._siblings = {}  # memory cap -> a pool that differs in nothing else
         _lifecycle.adopt(self)
@@ -49,7 +49,7 @@ class Engine:
         """A future of `kind`, a `core.Task`; also for what cannot be sent, which is its exception then. Binds the
         `core.Submitter`."""
         if kind is None:
-            from pyhost.futures import Future as kind
+            kind = self._kind_of_future()
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         try:
@@ -163,8 +163,13 @@ class Engine:
             native = None if self._is_copy() else self._native
             if native is not None and self._processes is None:
                 from pyhost._processes import Processes
-                self._processes = Processes(native, _settings.process_prefix(self._start_method))
-        return self._processes.find(timeout) if native is not None else {}
+                self._processes = Processes(native, core.json_loads(self._facts.encode()))
+            found = self._processes
+        return found.find(timeout) if native is not None else {}
+
+    def _kind_of_future(self):
+        from pyhost import futures
+        return futures.FutureOfStdlib if self._settings.as_stdlib else futures.Future
 
     def failure(self):
         """The exception that says why nothing can run any more, or None."""
@@ -205,7 +210,7 @@ class Engine:
 
     def _make_engine(self, function):
         _inheritance.refuse_while_importing_main()
-        start = self._start_method = _settings.choose_start(self._settings.start)
+        start = _settings.choose_start(self._settings.start)
         snapshot = _main.Snapshot() if start == "fork" else self._imported_main()
         registered = register(function, snapshot) if start == "fork" else None
         pickling = Pickling(snapshot)
@@ -217,11 +222,13 @@ class Engine:
         elif self._initializer is not None:
             initializer = _initializer.pickled(self._initializer, self._initargs, pickling, descriptors,
                                                 preload)
+        inherited = _inheritance.gather(self._settings, start, descriptors)
         engine = core.Engine(
             start=start, python=sys.executable or "", image=_settings.image(),
             preload=preload, dumps=pickling.dumps,
             settings=self._settings.workers, limits=_limits.native(self._settings.limits), initializer=initializer,
-            inherited=_inheritance.gather(self._settings, start, descriptors))
+            inherited=inherited)
+        self._facts = inherited["text"]
         if not self._settings.as_stdlib:
             engine.carry = self._carry = _context.carrier(pickling.dumps)
         self._functions = Functions(engine, pickling)
@@ -255,7 +262,7 @@ class Engine:
             return
         with self._lock:
             self._closed = True
-            engine, self._native = self._native, None
+            engine, self._native, self._processes = self._native, None, None
             siblings, self._siblings = self._siblings, {}
         for sibling in siblings.values():
             sibling.close(wait, cancel, kill)

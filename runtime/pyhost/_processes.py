@@ -11,6 +11,8 @@ TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
     from typing import Optional
 
+from pyhost import _names
+
 # How long after its end a worker's exit status may still be on its way.
 _STATUS_PATIENCE = 1.0
 
@@ -84,19 +86,19 @@ class WorkerProcess:
 class Processes:
     """The worker processes of one native engine. The object of a process is the same each time."""
 
-    def __init__(self, native, prefix):
+    def __init__(self, native, facts):
         self._native = native
-        self._prefix = prefix
+        self._facts = facts  # what workers inherit, by `_inheritance`
         self._known = {}
 
     def find(self, timeout):
         """{pid: WorkerProcess} of those alive, once as many as are wanted have started; `timeout` in seconds."""
         found = {}
-        for number, pid in self._native.processes(timeout):
+        for number, pid, identity in self._native.processes(timeout):
             process = self._known.get(pid)
             if process is None or not process.is_alive():  # pids come again
                 try:
-                    process = WorkerProcess(self._native, pid, f"{self._prefix}-{number + 1}")
+                    process = WorkerProcess(self._native, pid, _names.name_of(self._facts, number, identity))
                 except ProcessLookupError:  # it ended meanwhile
                     continue
             found[pid] = process

@@ -136,11 +136,6 @@ def of_context(context):
     return {"main": "by value" if method == "fork" else "import", "method": method}
 
 
-def process_prefix(start):
-    """What multiprocessing calls processes of such a start method."""
-    return {"fork": "ForkProcess", "zygote": "ForkServerProcess"}.get(start, "SpawnProcess")
-
-
 def is_known(context):
     """Whether `start_of` knows the context's start method."""
     return context.get_start_method() in _STARTS_OF_CONTEXTS

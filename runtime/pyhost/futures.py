@@ -158,6 +158,15 @@ class Future(core.Task, concurrent.futures.Future[_T]):
             self.set_result(self.result())
 
 
+class FutureOfStdlib(Future[_T]):
+    """One of an adopted executor: there a call that runs goes on when what awaits it is cancelled."""
+
+    _stops_for_asyncio = False
+
+
+FutureOfStdlib.__name__ = FutureOfStdlib.__qualname__ = Future.__name__  # as scripts see it
+
+
 def failed(error: BaseException) -> Future:
     """A future of a call that could not be submitted."""
     return core.failed(Future, error)

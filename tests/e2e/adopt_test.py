@@ -146,6 +146,66 @@ class Futures(Adopted):
 
         self.assertEqual(self.run_("script.py").out, "0\n1\n2\nbroken\n4\n5\n")
 
+    def test_processes_have_the_names_that_workers_have_themselves(self):
+        self.script(NAMES)
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_a_call_that_runs_goes_on_when_its_awaiter_is_cancelled(self):
+        self.script(CANCELLED)
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+
+NAMES = '''
+import multiprocessing, os
+from concurrent.futures import ProcessPoolExecutor
+
+def who(_):
+    return os.getpid(), multiprocessing.current_process().name
+
+def check(pairs, processes):
+    print(set(pairs) <= {(process.pid, process.name) for process in processes})
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn"):
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool:
+            check(pool.map(who, range(8), 1), pool._pool)
+        with ProcessPoolExecutor(2, context) as executor:
+            check(executor.map(who, range(8)), executor._processes.values())
+'''
+
+CANCELLED = '''
+import asyncio, os, pathlib, tempfile, time
+from concurrent.futures import ProcessPoolExecutor
+
+def work(folder):
+    (folder / "begun").touch()
+    while not (folder / "cancelled").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)  # time for an interruption to come
+    (folder / "done").touch()
+
+async def main(folder):
+    with ProcessPoolExecutor(1) as executor:
+        call = asyncio.get_running_loop().run_in_executor(executor, work, folder)
+        while not (folder / "begun").exists():
+            await asyncio.sleep(0.01)
+        print(call.cancel())
+        try:
+            await call
+        except asyncio.CancelledError:
+            print("cancelled")
+        await asyncio.sleep(0)  # the loop passes that on
+        (folder / "cancelled").touch()
+    print((folder / "done").exists())
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(main(pathlib.Path(folder)))
+'''
+
 
 POOL = '''
 import multiprocessing, multiprocessing.pool, pickle, sys
