@@ -337,7 +337,9 @@ bool Engine::drain(base::Deadline deadline) {
   s.closed = true;
   // What an initializer does may be all that was wanted of the workers.
   const auto prepared = [&s] {
-    return !s.options.initializer || s.all_ready || s.fatal || s.all_are_ready();
+    // With fewer than were wanted, when the others cannot be had.
+    return !s.options.initializer || s.all_ready || s.fatal || s.all_are_ready() ||
+           (s.start_trouble && s.any_ready);
   };
   const auto settled = [&s, &prepared] {
     return s.ending || (s.idle() && s.deferred.empty() && !s.running_deferred && prepared());

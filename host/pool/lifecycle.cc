@@ -100,6 +100,8 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
 // One more worker did not come to be ready. Whether that is a loop by now.
 bool Engine::State::start_failed() {
   ++start_failures;
+  start_trouble = true;
+  changed.notify_all();
   if (!any_ready) return start_failures >= kMostStartFailures;
   return start_failures > kMostStartFailures && base::now() - last_ready > kLaterPatience;
 }

@@ -114,6 +114,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   std::minstd_rand random;                   // jitter of recycling
   base::Moment last_ready{};
   std::uint32_t identities = 0;  // how many of its numbers in a row are taken
+  bool start_trouble = false;    // some worker did not come to be ready, once
   int start_failures = 0;        // workers in a row that did not come to be ready
   int zygote_deaths = 0;         // in a row, without an item settled in between
   int pollers = 0;               // threads that drain by themselves: no doorbell needed

@@ -383,7 +383,7 @@ PyRef Concurrent::call_function(Call& call, bool& crossing) {
   crossing = true;
   if (!python::decode_arguments(envelope.codec, envelope.style, call.item,
                                 {.owner = call.owner.get(), .copied = own_arrays_}, arguments)) {
-    if (strict_) end_on_arguments();
+    if (strict_ && !interrupted()) end_on_arguments();
     return {};
   }
   InContext context;

@@ -18,6 +18,10 @@ namespace pyhost::worker {
 // The class `pyhost.TaskInterrupted`, borrowed. A BaseException, so that `except Exception` in a
 // task does not swallow it. Needs the GIL.
 PyObject* task_interrupted();
+// Whether the pending exception is one. Needs the GIL.
+inline bool interrupted() {
+  return PyErr_ExceptionMatches(task_interrupted()) != 0;
+}
 
 // What TaskInterrupted says.
 inline constexpr const char* kInterruptMessage = "the host asked this call to stop";

@@ -239,7 +239,7 @@ PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> ite
   const bool decoded = python::decode_arguments(envelope.codec, envelope.style, item,
                                                 {.owner = owner, .copied = own_arrays_}, arguments);
   leave_if_forked();
-  if (!decoded && strict_) end_on_arguments();
+  if (!decoded && strict_ && !interrupted()) end_on_arguments();
   if (!decoded) return {};
   if (arguments.context) {
     PyRef loaded = load_context(arguments.context.get());

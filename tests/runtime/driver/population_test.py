@@ -57,6 +57,11 @@ def meet(folder, name, others):
     return True
 
 
+def be_the_first(path):
+    """Succeeds in one worker alone."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+
+
 @for_each_start
 class Preparing(WithExecutor):
     def make(self, *args, **options):
@@ -85,6 +90,12 @@ class Preparing(WithExecutor):
             self.assertIsInstance(error, BrokenProcessPool)  # as in the standard library
             self.assert_says(str(error), "`refuse`", "LookupError", "no licence here")
         self.assertLessEqual((self.folder / "runs").stat().st_size, 20)
+
+    def test_a_pool_ends_though_some_of_its_workers_could_not_be_prepared(self):
+        with self.make(2, initializer=be_the_first, initargs=(str(self.folder / "first"),)) as executor:
+            found = [future.result(timeout=30) for future in [executor.submit(echo, i) for i in range(10)]]
+
+        self.assertEqual(found, list(range(10)))
 
     def test_an_initializer_that_cannot_be_sent_fails_the_call_where_it_is_not_inherited(self):
         executor = self.make(1, initializer=prepare, initargs=(threading.Lock(),))
