@@ -12,6 +12,7 @@ namespace {
 // Halved: a traceback of ordinary depth no longer fits. Doubled: only memory per worker.
 constexpr std::size_t kTailBytes = 8 * 1024;
 // A line longer than this is cut; unbounded, a worker that prints no newline would fill the host.
+// Longer than any log record: a cut one would be lost.
 constexpr std::size_t kLongestLine = 1024 * 1024;
 // Reads per call: a worker that prints without end must not keep the supervisor here.
 constexpr int kReadsAtOnce = 64;
@@ -36,7 +37,8 @@ bool OutputPipe::read(std::string& lines, bool last) {
     open = got < 0 && errno == EAGAIN;
     break;
   }
-  hand_on(lines, last || !open || partial_.size() > kLongestLine);
+  const std::size_t complete = partial_.rfind('\n') + 1;  // npos + 1 is 0
+  hand_on(lines, last || !open || partial_.size() - complete > kLongestLine);
   if (!open) reader_.reset();
   return open;
 }

@@ -82,6 +82,7 @@ void Bell::push(PyObject* object) {
 }
 
 std::vector<PyObject*> Bell::take() {
+  if (!eventfd_) return {};  // a forked copy: a thread that is not in it may hold the lock
   const std::lock_guard lock(mutex_);
   if (!pushed_.empty()) {
     std::uint64_t count = 0;
@@ -91,6 +92,7 @@ std::vector<PyObject*> Bell::take() {
 }
 
 void Bell::close() {
+  if (!eventfd_) return;  // see `take`
   const std::lock_guard lock(mutex_);
   closed_ = true;
 }

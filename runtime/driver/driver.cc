@@ -68,8 +68,15 @@ PyObject* finish_records(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
+PyObject* mark_of_records(PyObject*, PyObject*) {
+  const std::string_view mark = record_mark();
+  return PyUnicode_FromStringAndSize(mark.data(), static_cast<Py_ssize_t>(mark.size()));
+}
+
 PyMethodDef kMethods[] = {
     {"await_records", finish_records, METH_NOARGS, "waits until log records are handled"},
+    {"record_mark", mark_of_records, METH_NOARGS,
+     "what the line of a worker's log record begins with"},
     {"foreign_threads", count_foreign_threads, METH_NOARGS,
      "threads of this process besides the calling one and those of pyhost"},
     {"usable_cpus", usable_cpus, METH_NOARGS, "CPUs this process may use: affinity and quota"},

@@ -139,9 +139,9 @@ bool Map::submit_filled(pool::Engine& engine) {
   PyRef refusal = input_.take_refusal();
   // Nothing is left to be sent: the results do not need the engine's owner, who closes it.
   const PyRef owner = input_.ended() && !settings_.fed ? std::move(owner_) : PyRef();
-  if (batch.count == 0 && !refusal) return false;
+  if (stopping_ || (batch.count == 0 && !refusal)) return false;
   if (batch.count != 0 && !send(engine, std::move(batch))) return false;
-  if (refusal) open_batch(1).sink->refuse(std::move(refusal));
+  if (refusal && !stopping_) open_batch(1).sink->refuse(std::move(refusal));
   return true;
 }
 
@@ -155,10 +155,14 @@ bool Map::send(pool::Engine& engine, pool::Batch batch) {
   sent_bytes_ += batch.payload.size();
   pool::Ticket ticket = without_gil([&] { return engine.submit(std::move(batch)); });
   handle_->remember(ticket);
-  // Another thread may have taken all of it meanwhile.
+  // Another thread may have taken all of it meanwhile, or closed the map before there was a ticket.
   const auto open = std::find_if(batches_.rbegin(), batches_.rend(),
                                  [&](const OpenBatch& other) { return other.sink == sink; });
-  if (open != batches_.rend()) open->ticket = std::move(ticket);
+  if (open != batches_.rend()) {
+    open->ticket = std::move(ticket);
+  } else if (stopping_ && !sink->settled()) {
+    without_gil([&] { engine.cancel(ticket, std::nullopt, stops_running_); });
+  }
   return true;
 }
 
@@ -181,6 +185,7 @@ Segment Map::take() {
   const auto batch =
       std::find_if(batches_.begin(), batches_.end(),
                    [sink = sink](const OpenBatch& open) { return open.sink.get() == sink; });
+  if (batch == batches_.end()) return std::move(segment);  // cancelled meanwhile
   batch->taken += items_of(segment);
   if (batch->taken == sink->count()) batches_.erase(batch);
   return std::move(segment);
@@ -348,6 +353,10 @@ bool Map::enter(bool finishing) {
 int Map::traverse(visitproc visit, void* arg) const {
   Py_VISIT(owner_.get());
   Py_VISIT(held_.get());
+  for (const OpenBatch& batch : batches_) {
+    if (const int stop = batch.sink->traverse(visit, arg); stop != 0) return stop;
+  }
+  if (const int stop = state_->traverse(visit, arg); stop != 0) return stop;
   return input_.traverse(visit, arg);
 }
 
@@ -358,15 +367,17 @@ void Map::clear() {
 }
 
 void Map::cancel(bool force) {
-  if (settings_.fed && !fed_) {
-    stopping_ = true;  // the input is the feeder's
-  } else {
-    clear();
-  }
-  state_->forget_waiter();
+  // First: what follows may run Python code, which must not wait for what nobody keeps.
   const std::deque<OpenBatch> batches = std::exchange(batches_, {});
   run_ = RunReader();
   unyielded_ = 0;
+  if (settings_.fed && !fed_) {
+    stopping_ = true;  // the input is the feeder's
+    stops_running_ = stops_running_ || force;
+  } else {
+    clear();
+  }
+  state_->abandon();
   if (batches.empty() || !handle_->usable()) return;
   const std::shared_ptr<pool::Engine> engine = handle_->engine();
   without_gil([&] {
@@ -378,6 +389,7 @@ void Map::cancel(bool force) {
 
 void Map::forget() {
   if (!settings_.goes_on && (started || !settings_.runs_unread)) cancel();
+  state_->abandon();
 }
 
 }  // namespace pyhost::driver

@@ -139,9 +139,10 @@ class Map {
   std::uint64_t handed_out_ = 0;  // by the last `take_ready`, and perhaps not yet used
 
   // Of a map that is fed: see map_feed.cc.
-  bool hungry_ = false;    // the reader waits
-  bool stopping_ = false;  // nobody wants the rest of the input
-  bool fed_ = false;       // `feed` has returned, or is about to
+  bool hungry_ = false;         // the reader waits
+  bool stopping_ = false;       // nobody wants the rest of the input
+  bool stops_running_ = false;  // nor that what runs comes to its end
+  bool fed_ = false;            // `feed` has returned, or is about to
   base::Moment fill_began_{};
   std::shared_ptr<pool::Event> end_of_feed_ = std::make_shared<pool::Event>();
 };

@@ -33,6 +33,7 @@ constexpr base::Duration kGrows = std::chrono::milliseconds(1);
 
 // Whether the batch is to go as it is, after one more item. Called from within the input.
 bool Map::filled() {
+  if (stopping_) return true;
   if (filling_.count > 1) return base::now() - fill_began_ > kGrows;
   fill_began_ = base::now();
   if (hungry_) state_->poke();
@@ -41,7 +42,8 @@ bool Map::filled() {
 
 // Sends what has gathered, in the reader's thread.
 void Map::flush() {
-  if (filling_.count == 0 || settings_.count != 0 || !handle_->accepts() || !room(true)) return;
+  if (filling_.count == 0 || settings_.count != 0 || stopping_) return;
+  if (!handle_->accepts() || !room(true)) return;
   const std::shared_ptr<pool::Engine> engine = handle_->engine();
   pool::Batch batch = empty_batch();
   batch.codec = filling_.codec;
@@ -88,7 +90,7 @@ void Map::wait_to_feed() {
 bool Map::wait_fed(base::Deadline deadline) {
   hungry_ = true;
   bool ok = true;
-  while (ok && (batches_.empty() ? !fed_ : !has_result())) {
+  while (ok && (batches_.empty() ? !fed_ && !stopping_ : !has_result())) {
     const MapBatch* oldest = batches_.empty() ? nullptr : batches_.front().sink.get();
     const std::shared_ptr<pool::Event> event = state_->await(oldest, position_, -1);
     const base::Deadline grown = base::Deadline::in(kGrows);

@@ -7,6 +7,15 @@
 
 namespace pyhost::driver {
 
+namespace {
+
+int visit_refusal(const Segment& segment, visitproc visit, void* arg) {
+  if (const auto* refusal = std::get_if<python::PyRef>(&segment)) Py_VISIT(refusal->get());
+  return 0;
+}
+
+}  // namespace
+
 std::uint32_t items_of(const Segment& segment) {
   const auto* run = std::get_if<pool::Run>(&segment);
   return run != nullptr ? run->count : 1;
@@ -53,11 +62,29 @@ bool MapState::ring(const MapBatch* batch, std::uint32_t item, int batches,
   return true;
 }
 
-void MapState::forget_waiter() {
-  python::PyRef before;
-  const std::lock_guard lock(mutex_);
+// Exceptions may have arrived. The batches keep this alive, and the last one ends in a thread
+// without the GIL, so they have to go here.
+void MapState::abandon() {
+  // A thread that is not in this copy may hold the lock.
+  if (is_copy()) return;
+  python::PyRef before;  // dropped without the lock, as is the next
+  decltype(arrived_) unread;
+  std::unique_lock lock(mutex_);
+  abandoned_ = true;
   before = python::PyRef::steal(std::exchange(looped_, nullptr));
+  unread.swap(arrived_);
   bell_ = nullptr;
+  lock.unlock();
+  notify_room();
+}
+
+int MapState::traverse(visitproc visit, void* arg) const {
+  if (is_copy()) return 0;  // see `abandon`
+  const std::lock_guard lock(mutex_);
+  for (const auto& [batch, segment] : arrived_) {
+    if (const int stop = visit_refusal(segment, visit, arg); stop != 0) return stop;
+  }
+  return 0;
 }
 
 void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_batch,
@@ -133,9 +160,9 @@ bool MapState::watch(PyObject* object) {
 
 void MapBatch::put(std::uint32_t first, std::uint32_t items, Segment segment) {
   std::unique_lock lock(map_->mutex_);
-  if (map_->unordered_) {
+  if (map_->unordered_ && !map_->abandoned_) {
     map_->arrived_.emplace_back(this, std::move(segment));
-  } else {
+  } else if (!map_->abandoned_) {
     segments_.emplace(first, std::move(segment));
   }
   left_ -= items;
@@ -161,6 +188,12 @@ Segment MapBatch::take(std::uint32_t item) {
   const std::lock_guard lock(map_->mutex_);
   auto node = segments_.extract(item);
   return std::move(node.mapped());
+}
+
+int MapBatch::traverse(visitproc visit, void* arg) const {
+  if (count_ != 1 || map_->is_copy()) return 0;  // what is refused stands alone
+  const std::lock_guard lock(map_->mutex_);
+  return segments_.empty() ? 0 : visit_refusal(segments_.begin()->second, visit, arg);
 }
 
 bool MapBatch::settled() const {

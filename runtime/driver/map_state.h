@@ -3,6 +3,7 @@
 #pragma once
 
 #include <Python.h>
+#include <base/fork_guard.h>
 #include <driver/bell.h>
 #include <pool/engine.h>
 #include <python/ref.h>
@@ -47,8 +48,12 @@ class MapState {
   // takes the place of this one. Requires: the GIL.
   bool ring(const MapBatch* batch, std::uint32_t item, int batches, std::shared_ptr<Bell> bell,
             PyObject* waiter);
-  // Nobody is to be told any more. Requires: the GIL.
-  void forget_waiter();
+  // Nobody is to be told or to take anything any more: drops what has arrived, and what still will,
+  // and sets what `await_room` returned. Nothing in a forked copy. Requires: the GIL.
+  void abandon();
+  // Shows the collector the exceptions that have arrived, which may refer to the iterator by way of
+  // their frames. Nothing in a forked copy. Requires: the GIL.
+  int traverse(visitproc visit, void* arg) const;
   // An event that is set when no batch is open; for any number of threads.
   std::shared_ptr<pool::Event> await_all();
 
@@ -72,10 +77,13 @@ class MapState {
   void settled(const MapBatch& batch, std::uint32_t first, bool last_of_batch,
                std::unique_lock<std::mutex> lock);
   bool awaits(const MapBatch* batch, std::uint32_t item, int batches);
+  bool is_copy() const { return base::fork_generation() != generation_; }
 
   const bool unordered_;
+  const unsigned generation_ = base::fork_generation();
   mutable std::mutex mutex_;  // of the batches, too
   std::deque<std::pair<const MapBatch*, Segment>> arrived_;
+  bool abandoned_ = false;
   PyObject* watcher_ = nullptr;  // a reference
   int open_batches_ = 0;
   const MapBatch* awaited_ = nullptr;
@@ -108,6 +116,7 @@ class MapBatch : public pool::Sink {
   Segment take(std::uint32_t item);
   std::uint32_t count() const { return count_; }
   bool settled() const;
+  int traverse(visitproc visit, void* arg) const;  // as that of the map
 
  private:
   friend class MapState;

@@ -1,15 +1,18 @@
 #include <Python.h>
-#include <base/fork_guard.h>
+#include <base/per_process.h>
 #include <driver/handle.h>
 #include <driver/records.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
+#include <sys/random.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -19,29 +22,38 @@ namespace {
 
 using python::PyRef;
 
-constexpr std::string_view kMark = "\x1epyhost-record ";
-// Records that wait for the courier. More are dropped, and counted: workers that log without end
-// must not fill the driver.
+// Records that wait for the courier, and their bytes. More are dropped, and counted: workers that
+// log without end must not fill the driver.
 constexpr std::size_t kMost = 20000;
+constexpr std::size_t kMostBytes = 64 * 1024 * 1024;
+
+std::string make_mark() {
+  std::array<unsigned char, 16> token;
+  if (getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) return {};
+  std::string mark = "\x1epyhost-record ";
+  for (const unsigned byte : token) {
+    mark.push_back("0123456789abcdef"[byte / 16]);
+    mark.push_back("0123456789abcdef"[byte % 16]);
+  }
+  return mark + " ";
+}
+
+// Never destroyed: lines are printed until the process is gone.
+const std::string& kMark = *new std::string(make_mark());
 
 struct Queue {
   std::mutex mutex;  // guards what is no atomic; never held while Python code can run
   std::condition_variable delivered;
   std::vector<std::string> records;
+  std::size_t bytes = 0;  // of the records
   std::uint64_t dropped = 0;
-  bool running = false;
+  bool running = false;  // the courier
   std::thread::id courier;
   std::atomic<std::uint64_t> taken{0};
   std::atomic<std::uint64_t> handled{0};
-  unsigned generation = base::fork_generation();
 };
 
-// Never destroyed; a forked copy starts with a new one: see completions.cc.
-Queue& queue() {
-  static Queue* current = new Queue;
-  if (current->generation != base::fork_generation()) current = new Queue;
-  return *current;
-}
+constinit base::PerProcess<Queue> queue;
 
 void hand_over(const std::vector<std::string>& records, std::uint64_t dropped) {
   const PyRef module = PyRef::steal(PyImport_ImportModule("pyhost._records"));
@@ -65,6 +77,7 @@ void deliver_all(Queue& waiting) {
   waiting.courier = std::this_thread::get_id();
   while (!waiting.records.empty()) {
     const std::vector<std::string> records = std::exchange(waiting.records, {});
+    waiting.bytes = 0;
     const std::uint64_t dropped = std::exchange(waiting.dropped, 0);
     lock.unlock();
     if (!interpreter_is_ending()) {
@@ -80,22 +93,39 @@ void deliver_all(Queue& waiting) {
   waiting.courier = {};
 }
 
-void push(std::string_view record) {
-  Queue& waiting = queue();
-  const std::lock_guard lock(waiting.mutex);
-  if (waiting.records.size() >= kMost) {
-    ++waiting.dropped;
-    return;
+// False: there can be no thread now, and the records stay for the next attempt. Requires: the lock.
+bool start_courier(Queue& waiting) {
+  if (waiting.running) return true;
+  try {
+    std::thread([&waiting] { deliver_all(waiting); }).detach();
+  } catch (const std::system_error&) {
+    return false;
   }
-  waiting.records.emplace_back(record);
-  ++waiting.taken;
-  if (std::exchange(waiting.running, true)) return;
-  std::thread([&waiting] { deliver_all(waiting); }).detach();
+  waiting.running = true;  // before the courier has the lock
+  return true;
+}
+
+void push(std::string_view record) {
+  Queue& waiting = queue.get();
+  const std::lock_guard lock(waiting.mutex);
+  if (waiting.records.size() >= kMost || waiting.bytes + record.size() > kMostBytes) {
+    ++waiting.dropped;
+  } else {
+    waiting.records.emplace_back(record);
+    waiting.bytes += record.size();
+    ++waiting.taken;
+  }
+  start_courier(waiting);
 }
 
 }  // namespace
 
+std::string_view record_mark() {
+  return kMark;
+}
+
 std::string take_records(std::string_view lines, bool deliver) {
+  if (kMark.empty()) return std::string(lines);
   std::string rest;
   for (;;) {
     const std::size_t mark = lines.find(kMark);
@@ -110,12 +140,13 @@ std::string take_records(std::string_view lines, bool deliver) {
 }
 
 void await_records() {
-  Queue& waiting = queue();
+  Queue& waiting = queue.get();
   const std::uint64_t taken = waiting.taken.load();
   if (waiting.handled.load() >= taken) return;
   without_gil([&] {
     std::unique_lock lock(waiting.mutex);
-    if (waiting.courier == std::this_thread::get_id()) return;
+    if (waiting.courier == std::this_thread::get_id() || waiting.handled.load() >= taken) return;
+    if (!start_courier(waiting)) return;
     waiting.delivered.wait_for(lock, std::chrono::seconds(1),
                                [&] { return waiting.handled.load() >= taken; });
   });

@@ -1,6 +1,6 @@
 // records.h: log records of workers, on their way to the driver's logging.
 //
-//   worker: logging --0x1e "pyhost-record " base64 "\n"--> its stderr (pyhost._records)
+//   worker: logging --mark base64 "\n"--> its stderr (pyhost._records)
 //   draining thread: take_records --> queue --> courier thread, with the GIL -->
 //   pyhost._records.handle
 //
@@ -16,12 +16,18 @@
 
 namespace pyhost::driver {
 
+// What a record begins with; workers inherit it. Drawn at random for every process but forked
+// copies, because the driver unpickles what follows: text from anywhere that a task prints must not
+// pass for a record. Empty where there is nothing random: no records then.
+std::string_view record_mark();
+
 // Lines of stderr without the records among them. `deliver`: those are delivered. Any thread,
 // without the GIL.
 std::string take_records(std::string_view lines, bool deliver);
 
 // Waits until what was taken so far is delivered, at most a second: a handler may wait for a lock
-// of the caller. Requires: the GIL, which is given away.
+// of the caller. Not at all while there can be no thread that delivers. Requires: the GIL, which is
+// given away.
 void await_records();
 
 }  // namespace pyhost::driver

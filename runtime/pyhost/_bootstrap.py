@@ -77,9 +77,9 @@ def _after_logging():
 def send_log_records():
     """Has the driver handle this worker's log records, if it wants them."""
     facts = _facts()
-    if facts.get("records"):
+    if facts.get("record_mark"):
         from pyhost import _records
-        _records.install(*facts.get("log_levels") or ())
+        _records.install(facts["record_mark"], *facts.get("log_levels") or ())
 
 
 def set_warnings():

@@ -19,7 +19,7 @@ def gather(settings, start, descriptors):
     facts = _facts(settings)
     tracker = _tracker()
     workers = settings.workers.get("workers") or core.usable_cpus()
-    inherited = {"first_identity": _first_identity(workers)}
+    inherited = {"first_identity": _first_identity(workers), "records": not settings.as_stdlib}
     if start != "fork":
         facts.update(_multiprocessing_facts())
         if not settings.as_stdlib:
@@ -58,8 +58,9 @@ def refuse_while_importing_main():
 
 def _facts(settings):
     """Of this process, whatever the start method."""
-    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method,
-             "records": not settings.as_stdlib}
+    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method}
+    if not settings.as_stdlib:
+        facts["record_mark"] = core.record_mark()
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         own = process.current_process()

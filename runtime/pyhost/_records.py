@@ -13,16 +13,17 @@ import sys
 
 from pyhost._core import core
 
-_MARK = b"\x1epyhost-record "
 _LONGEST = 200_000  # characters of a message; a line of stderr has room for 1 MiB
 
 _pid = None  # of the worker that sends; a process it forks does too
+_mark = None  # by which the driver knows a record from what else is on stderr
 
 
-def install(levels=None, disable=0):
+def install(mark, levels=None, disable=0):
     """Makes this worker send its records. Requires: `logging` is imported."""
-    global _pid
+    global _pid, _mark
     import logging
+    _mark = mark.encode()
     if _pid is None:
         _pid = os.getpid()
         loggers = [logging.root, *logging.root.manager.loggerDict.values()]
@@ -55,7 +56,7 @@ def _send(record):
         import logging
         fields["exc_text"] = logging.Formatter().formatException(record.exc_info)[-_LONGEST:]
     fields.update(msg=message[:_LONGEST], message=message[:_LONGEST], args=None, exc_info=None)
-    core.write_record(_MARK + binascii.b2a_base64(_pickled(fields)))
+    core.write_record(_mark + binascii.b2a_base64(_pickled(fields)))
 
 
 def _pickled(fields):

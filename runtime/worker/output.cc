@@ -1,7 +1,9 @@
 #include <worker/output.h>
 
 #include <cstring>
+#include <mutex>
 
+#include <base/per_process.h>
 #include <base/system.h>
 #include <python/ref.h>
 
@@ -13,11 +15,30 @@ using python::PyRef;
 bool printed = false;    // guarded by the GIL
 bool installed = false;  // likewise; inherited by workers from the zygote
 
+// Held around writes to stderr: what is longer than a full pipe takes at once would be cut by that
+// of another thread. Recursive, and held while Python code can run, as io's own lock of a stream
+// is: a signal handler that interrupts a write may log.
+constinit base::PerProcess<std::recursive_mutex> err_lock;
+
+std::unique_lock<std::recursive_mutex> lock_err() {
+  std::unique_lock lock(err_lock.get(), std::try_to_lock);
+  if (!lock) {
+    const python::WithoutGil without_gil;  // whoever has the lock may want the GIL
+    lock.lock();
+  }
+  return lock;
+}
+
 // io.FileIO whose write leaves a mark. Under line buffering every completed line gets here.
 PyObject* marked_write(PyObject* self, PyObject* bytes) {
-  printed = true;
   const PyRef base = PyRef::borrow(reinterpret_cast<PyObject*>(Py_TYPE(self)->tp_base));
-  return PyObject_CallMethod(base.get(), "write", "OO", self, bytes);
+  const PyRef fd = PyRef::steal(PyObject_CallMethod(self, "fileno", nullptr));
+  if (!fd) return nullptr;
+  std::unique_lock<std::recursive_mutex> lock;
+  if (PyLong_AsLong(fd.get()) == 2) lock = lock_err();
+  PyObject* written = PyObject_CallMethod(base.get(), "write", "OO", self, bytes);
+  printed = true;  // only now: another thread may have taken it during the write
+  return written;
 }
 
 PyMethodDef stream_methods[] = {
@@ -108,8 +129,12 @@ void install_streams() {
 }
 
 void write_marked(std::string_view bytes) {
-  printed = true;
-  base::write_all(2, bytes);
+  const auto lock = lock_err();
+  {
+    const python::WithoutGil without_gil;
+    base::write_all(2, bytes);
+  }
+  printed = true;  // as in marked_write
 }
 
 bool take_printed() {

@@ -13,7 +13,8 @@ namespace pyhost::worker {
 // cannot be made keeps what was there. Needs the GIL.
 void install_streams();
 
-// Writes to stderr past its buffer.
+// Writes to stderr past its buffer, in one piece among what else Python writes there in this
+// process. Needs the GIL, which is given away.
 void write_marked(std::string_view bytes);
 
 // Whether something was written since the last call of this function.

@@ -158,6 +158,95 @@ class Scripts(DriverCase):
 
         self.assertEqual((outcome.out, outcome.err.replace("WARNING:root:", "")), ("after\n", "careful with 1\n"))
 
+    def test_what_a_task_prints_is_no_record(self):
+        outcome = self.output("""
+            import base64, logging, pickle, sys, pyhost
+
+            class Payload:
+                def __reduce__(self):
+                    return print, ("unpickled",)
+
+            text = base64.b64encode(pickle.dumps(Payload())).decode()
+
+            def work(token):
+                logging.getLogger()
+                print(f"\\x1epyhost-record {token}{text}", file=sys.stderr)
+
+            with pyhost.Executor(1) as executor:
+                for token in ("", "0" * 32 + " "):
+                    executor.submit(work, token).result()
+        """)
+
+        self.assertEqual((outcome.out, outcome.err.count("pyhost-record")), ("", 2))
+
+    def test_pools_that_log_as_the_standard_library_does_have_no_records_taken_out(self):
+        script = self.script(textwrap.dedent("""
+            import concurrent.futures, multiprocessing, sys
+            from pyhost._core import core
+
+            def work(mark):
+                print(mark + "text", file=sys.stderr)
+
+            if __name__ == "__main__":
+                multiprocessing.set_start_method("fork")
+                with concurrent.futures.ProcessPoolExecutor(1) as executor:
+                    executor.submit(work, core.record_mark()).result()
+        """))
+
+        self.assert_says(self.pyhost("run", script).err, "pyhost-record", "text")
+
+    def test_long_records_and_lines_of_many_threads_arrive_whole(self):
+        outcome = self.output("""
+            import logging, sys, threading, pyhost
+            logging.basicConfig(format="%(message)s", stream=sys.stdout)
+
+            def report(number):
+                for _ in range(20):
+                    logging.warning("%s", str(number) * 100_000)
+                    print("-" * 100_000, file=sys.stderr)
+
+            def work():
+                threads = [threading.Thread(target=report, args=(i,)) for i in range(4)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+
+            with pyhost.Executor(1) as executor:
+                executor.submit(work).result()
+        """)
+
+        self.assertEqual(sorted(outcome.out.split()), sorted([str(i) * 100_000 for i in range(4)] * 20))
+        self.assertEqual(outcome.err.count("-"), 80 * 100_000)
+
+    def test_a_process_forked_while_a_thread_logs_can_log(self):
+        self.output("""
+            import logging, os, threading, pyhost
+            logging.getLogger("thread").addHandler(logging.NullHandler())
+            logging.getLogger("thread").propagate = False
+
+            def work():
+                done = threading.Event()
+
+                def report():
+                    while not done.is_set():
+                        logging.getLogger("thread").warning("x" * 100_000)
+
+                thread = threading.Thread(target=report)
+                thread.start()
+                for _ in range(20):
+                    copy = os.fork()
+                    if copy == 0:
+                        logging.getLogger("copy").warning("copied")
+                        os._exit(0)
+                    os.waitpid(copy, 0)
+                done.set()
+                thread.join()
+
+            with pyhost.Executor(1) as executor:
+                executor.submit(work).result(timeout=60)
+        """)
+
     def test_a_warning_in_a_task_is_shown_once(self):
         outcome = self.output("""
             import warnings, pyhost

@@ -64,6 +64,12 @@ def touch(folder_and_number):
     return number
 
 
+def await_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return path
+
+
 def lock_of(_):
     return threading.Lock()
 
@@ -388,6 +394,43 @@ class Inputs(WithPool):
         self.assertEqual((first, last, end), ("1", "3", KeyError))
         self.assertTrue(issubclass(refused, TypeError))
 
+    def wait_for_feeders(self):
+        """Until no thread reads an input any more."""
+        harness.wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "pyhost-imap"])
+
+    def test_nothing_that_an_input_gives_after_its_imap_is_closed_is_run(self):
+        for method in (self.pool.imap, self.pool.imap_unordered):
+            inside, go = threading.Event(), threading.Event()
+            self.addCleanup(go.set)
+
+            def items():
+                yield Unsendable(), 0  # it has its outcome at once
+                inside.set()
+                go.wait(30)
+                yield str(self.folder), 0
+
+            results = method(touch, items())
+            self.assertTrue(inside.wait(30))
+            results.close()
+            self.assertEqual(self.outcomes(results), [])
+            go.set()
+            self.wait_for_feeders()
+            self.assertEqual(self.outcomes(results), [])
+        self.pool.close()
+        self.pool.join()
+
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_close_wakes_the_thread_that_has_read_ahead_as_far_as_it_may(self):
+        path = str(self.folder) + "/last"
+        last = 16384 * 4 * 2 - 1
+        results = self.pool.imap(lambda x: x < last or open(path, "w").close(), itertools.count())
+        harness.wait_until(lambda: os.path.exists(path) and results._open == 0)
+
+        results.close()
+
+        self.wait_for_feeders()
+
     @unittest.skipIf(numpy is None, "no numpy")
     def test_arrays_travel_one_by_one(self):
         arrays = (numpy.full(3000, i) for i in range(40))
@@ -405,7 +448,7 @@ class Inputs(WithPool):
         self.pool.terminate()
         self.pool.join()
 
-        harness.wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "pyhost-imap"])
+        self.wait_for_feeders()
         with self.assertRaises(Exception):
             for _ in range(10_000_000):
                 next(results)
@@ -425,6 +468,21 @@ class Ends(WithPool):
         self.assertEqual(sorted(kept), list(range(500, 900)))
         self.assertEqual(set(map(str, range(1000))), set(os.listdir(folder)))
 
+    def test_join_waits_for_callbacks(self):
+        found, pause = [], threading.Event()
+
+        def keep(value):
+            pause.wait(0.02)  # until long after the workers have ended
+            found.append(value)
+
+        for i in range(20):
+            self.pool.apply_async(square, (i,), callback=keep)
+        self.pool.map_async(square, range(20, 30), callback=found.extend)
+        self.pool.close()
+        self.pool.join()
+
+        self.assertEqual(sorted(found), [square(i) for i in range(30)])
+
     def test_an_imap_can_be_read_after_close(self):
         results = self.pool.imap(square, iter(range(200_000)))
         self.pool.close()
@@ -437,6 +495,22 @@ class Ends(WithPool):
 
         harness.wait_until(lambda: len(os.listdir(folder)) == 300)
         self.assertEqual(list(results), list(range(300)))
+
+    def test_the_exception_of_an_unread_item_goes_with_its_imap(self):
+        gate = str(self.folder) + "/gate"
+
+        def refusals():
+            gc.collect()
+            return sum(issubclass(type(thing), pyhost.MarshalError) for thing in gc.get_objects())
+
+        before = refusals()
+        results = self.pool.imap_unordered(await_file, [gate, threading.Lock(), gate])
+        self.assertEqual(refusals(), before + 1)
+        del results
+        self.assertEqual(refusals(), before)
+        mark(gate)
+
+        self.assertEqual(self.pool.apply(square, (3,)), 9)
 
     def test_what_is_closed_says_so(self):
         self.pool.close()
