@@ -72,6 +72,10 @@ class Reader:
                     self._loop.call_soon(self._flush)
         except StopAsyncIteration:
             pass
+        except asyncio.CancelledError as error:
+            if not self._over:  # not by us: what an input awaits was cancelled
+                self._failure = error
+            raise
         except Exception as error:
             self._failure = error
         finally:

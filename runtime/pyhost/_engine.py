@@ -264,17 +264,17 @@ class Engine:
             self._closed = True
             engine, self._native, self._processes = self._native, None, None
             siblings, self._siblings = self._siblings, {}
-        for sibling in siblings.values():
-            sibling.close(wait, cancel, kill)
-        if engine is None:
-            _lifecycle.release(self)
-            return
         try:
-            self._finish(engine, wait, cancel, kill)
+            for sibling in siblings.values():
+                sibling.close(wait, cancel, kill)
+            if engine is not None:
+                self._finish(engine, wait, cancel, kill)
         except BaseException:  # Ctrl-C: nothing may be left running that nobody waits for
-            engine.kill()
-            _lifecycle.release(self)
+            if engine is not None:
+                engine.kill()
             raise
+        finally:
+            _lifecycle.release(self)
 
     def __del__(self):
         self.close(wait=False)
@@ -292,9 +292,16 @@ class Engine:
             engine.start_drain()
             if wait:
                 engine.wait_drained()
+                await_callbacks()
             else:
                 _lifecycle.drain_later(engine, self.killed_at_exit)
-        _lifecycle.release(self)
+
+
+def await_callbacks():
+    """As that of `futures`, which need not have been imported."""
+    futures = sys.modules.get("pyhost.futures")
+    if futures is not None:
+        futures.await_callbacks()
 
 
 def _forget():

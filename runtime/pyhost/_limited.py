@@ -59,6 +59,10 @@ class Limited(core.Submitter):
             return iter(())
         return self._find().map(fn, iterables, timeout, chunksize, buffersize, self._eager, self._limits)
 
+    def _map_lazily(self, fn, *iterables, chunksize=1, buffersize=None):
+        """As `pyhost.map`, with these limits."""
+        return self._find().map(fn, iterables, None, chunksize, buffersize, False, self._limits)
+
     def starmap(self, fn: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout: Optional[float] = None,
                 chunksize: Optional[int] = None, buffersize: Optional[int] = None) -> Iterator[_T]:
         """As `pyhost.starmap`, with these limits for each item.

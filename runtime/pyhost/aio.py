@@ -9,7 +9,7 @@
     1
     2
 
-The event loop is never blocked. Cancelling what awaits (`task.cancel()`, `asyncio.timeout`, `asyncio.wait_for`) stops
+The event loop never waits for a call. Cancelling what awaits (`task.cancel()`, `asyncio.timeout`, `asyncio.wait_for`) stops
 the call: it is taken back when it has not started, else asked to stop by `TaskInterrupted`, and killed with its
 worker when it has not after its `grace`.
 """
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# Results handed on before other tasks of the loop get their turn. Doubled: they wait for twice as long, about 0.1 ms.
-# Halved: a map of tiny calls spends its time on turns of the loop.
+# Results looked for at once. Halved: a map of tiny calls spends its time on looking.
 _AT_ONCE = 256
+# Seconds for which results are handed on before other tasks of the loop get their turn. Doubled: they wait for twice as
+# long. Halved: a map of tiny calls spends more of its time on turns of the loop.
+_TURN = 0.001
 
 # event loop -> weak reference to its core.Bell, which lives as long as the loop is open and listens to it
 _bells: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
@@ -124,7 +126,7 @@ def map(fn: Callable[..., _T], *iterables: Union[Iterable[Any], AsyncIterable[An
         raise ValueError(f"buffersize is {buffersize}; it must be at least 1, or None")
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
-    start = pyhost.map if executor is None else _checked(executor).map
+    start = pyhost.map if executor is None else _checked(executor)._map_lazily
     count = 1 if chunksize is None else chunksize
 
     if any(hasattr(iterable, "__aiter__") for iterable in iterables):
@@ -162,6 +164,8 @@ async def _wait_for(waiter, deadline):
 
 
 async def _results(results, deadline):
+    now = asyncio.get_running_loop().time
+    turn_ends = now() + _TURN
     try:
         while True:
             taken = results._take(_AT_ONCE)
@@ -169,9 +173,10 @@ async def _results(results, deadline):
                 return
             for value in taken:
                 yield value
-            if len(taken) == _AT_ONCE:
-                await asyncio.sleep(0)
-            elif not taken:
+                if now() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = now() + _TURN
+            if not taken:
                 await _wait(results, deadline)
     except asyncio.CancelledError:
         results.close(force=True)
@@ -181,6 +186,8 @@ async def _results(results, deadline):
 
 
 async def _results_of_async(reader, deadline):
+    now = asyncio.get_running_loop().time
+    turn_ends = now() + _TURN
     try:
         reader.start()
         while True:
@@ -197,9 +204,10 @@ async def _results_of_async(reader, deadline):
             for value in taken:
                 yield value
                 reader.yielded()
-            if len(taken) == _AT_ONCE:
-                await asyncio.sleep(0)
-            elif not taken:
+                if now() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = now() + _TURN
+            if not taken:
                 await _wait(results, deadline)
     except asyncio.CancelledError:
         reader.close(force=True)

@@ -147,6 +147,10 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         return Limited(lambda: engine, {}, capture=self._capture).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on,
                                                    grace=grace, memory=memory, capture=capture)
 
+    def _map_lazily(self, fn, *iterables, chunksize=1, buffersize=None):
+        """As `pyhost.map`."""
+        return self._engine.map(fn, iterables, None, chunksize, buffersize, keep=False)
+
     def broadcast(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> List[_T]:
         """Calls `fn(*args, **kwargs)` once in every worker there is, before what is queued; waits for all of them.
 

@@ -189,14 +189,36 @@ def _start_settler():
     global _settler
     if _settler is None:
         core.open_settled()
-        _settler = threading.Thread(target=_settle_all, name="pyhost-settler", daemon=True)
-        _settler.start()
+        settler = threading.Thread(target=_settle_all, name="pyhost-settler", daemon=True)
+        settler.start()  # may fail: then the next future tries again
+        _settler = settler
 
 
 def start_settler():
     """For other objects with a `_settle` that are watched natively."""
     with _lock:
         _start_settler()
+
+
+class _Mark:
+    """Stands in the settler's queue behind what has its outcome already."""
+
+    def __init__(self):
+        self.reached = threading.Event()
+
+    def _settle(self):
+        self.reached.set()
+
+
+def await_callbacks():
+    """Returns when the callbacks of all that has its outcome now have run; at once in the thread that runs them."""
+    settler = _settler
+    if settler is None or settler is threading.current_thread():
+        return
+    mark = _Mark()
+    core.settle_later(mark)
+    while settler.is_alive() and not mark.reached.wait(0.1):  # alive: else it ends with what was pushed before
+        pass
 
 
 def stop_settler(patience=None):

@@ -11,7 +11,7 @@ import weakref
 
 from pyhost import _limits, _settings
 from pyhost._core import core
-from pyhost._engine import Engine
+from pyhost._engine import Engine, await_callbacks
 from pyhost.async_result import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
 
 # Inputs that are read without running code of the user, or waiting.
@@ -139,9 +139,10 @@ class Pool(_Base):
 
         The content of the arguments is fixed when this returns. What cannot be sent fails the call.
         """
+        calls = self._calls  # another thread may close the pool
         self._check_running()
         try:
-            result: Any = self._calls.submit(func, *args, **kwds)
+            result: Any = calls.submit(func, *args, **kwds)
         except TypeError as error:  # not callable, or no arguments
             result = core.failed(AsyncResult, error)
         if callback is not None or error_callback is not None:
@@ -213,10 +214,11 @@ class Pool(_Base):
         return self._imap(IMapUnorderedIterator, func, iterable, chunksize, True)
 
     def _stream(self, kind, func, iterable, star, chunksize, **how):
+        engine = self._engine  # another thread may close the pool
         self._check_running()
         if not callable(func):
             raise TypeError(f"`{func!r:.200}` is not callable")
-        return self._engine.stream(kind, func, iterable, star, chunksize, **how)
+        return engine.stream(kind, func, iterable, star, chunksize, **how)
 
     def _imap(self, kind, func, iterable, chunksize, unordered=False):
         self._check_running()
@@ -285,7 +287,7 @@ class Pool(_Base):
         self._native.kill()
 
     def join(self) -> None:
-        """Waits until the workers have ended. ValueError before `close` or `terminate`.
+        """Waits until the workers have ended and all callbacks have run. ValueError before `close` or `terminate`.
 
             >>> mine = pyhost.Pool(1)
             >>> mine.close()
@@ -297,6 +299,7 @@ class Pool(_Base):
         if engine is not None:
             engine.close()
         self._native.wait_drained()
+        await_callbacks()
 
 
 if stdlib.Pool is not _Base:

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import itertools
 import pathlib
 import tempfile
 import textwrap
@@ -211,6 +212,53 @@ class Aio(WithExecutor):
             return found
 
         self.assertEqual(asyncio.run(main()), [1, 2])
+
+    def test_an_input_whose_own_awaiting_was_cancelled_ends_the_map_by_that(self):
+        async def cancelled():
+            yield 1
+            waited = asyncio.get_running_loop().create_future()
+            waited.cancel()
+            await waited
+
+        async def main():
+            found = []
+            with self.assertRaises(asyncio.CancelledError):
+                async for value in self.map(echo, cancelled()):
+                    found.append(value)
+            return found
+
+        self.assertEqual(asyncio.run(main()), [1])
+
+    def test_an_endless_input_is_read_as_the_results_are(self):
+        async def main():
+            found = []
+            async for value in self.map(double, itertools.count()):
+                found.append(value)
+                if value >= 1000:
+                    return found
+
+        self.assertEqual(asyncio.run(main()), list(range(0, 1001, 2)))
+
+    def test_other_tasks_have_their_turns_while_results_are_used_without_waiting(self):
+        async def main():
+            turns, over = 0, False
+
+            async def other():
+                nonlocal turns
+                while not over:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            beside = asyncio.ensure_future(other())
+            async for _ in self.map(echo, range(50), buffersize=10):
+                end = time.perf_counter() + 0.002
+                while time.perf_counter() < end:
+                    pass
+            over = True
+            await beside
+            return turns
+
+        self.assertGreater(asyncio.run(main()), 40)
 
     def test_an_input_is_read_ahead_no_further_than_told(self):
         pulled = []

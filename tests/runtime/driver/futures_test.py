@@ -65,6 +65,29 @@ class Futures(WithExecutor):
         self.assertFalse(waiter.is_alive())
         concurrent.futures.wait(blockers)
 
+    def test_shutdown_waits_for_callbacks(self):
+        found, pause = [], threading.Event()
+
+        def keep(future):
+            pause.wait(0.02)  # until long after the workers have ended
+            found.append(future.result())
+
+        for i in range(20):
+            self.executor.submit(echo, i).add_done_callback(keep)
+        self.executor.shutdown()
+
+        self.assertEqual(sorted(found), list(range(20)))
+
+    def test_a_callback_may_shut_its_executor_down(self):
+        ended = threading.Event()
+
+        def end(_):
+            self.executor.shutdown()
+            ended.set()
+
+        self.executor.submit(echo, 1).add_done_callback(end)
+        self.assertTrue(ended.wait(30))
+
     def test_callbacks_are_called_once_before_or_after(self):
         called, event = [], threading.Event()
         future = self.executor.submit(sleep, 0.05)
