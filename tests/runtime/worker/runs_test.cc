@@ -70,6 +70,21 @@ class Runs : public testing::Test {
 
   Reply record() { return ZygoteProcess::next_record(worker_); }
 
+  // The results up to item `end`: one record, or several when the worker had to wait for a CPU in
+  // between, since a run that was open for long is sent.
+  Reply results_until(std::uint32_t end) {
+    Reply all = record();
+    while (all.kind == wire::Kind::results && all.end < end) {
+      const Reply more = record();
+      EXPECT_EQ(more.kind, wire::Kind::results);
+      EXPECT_EQ(more.item, all.end);
+      if (more.kind != wire::Kind::results) break;
+      all.payload += more.payload;
+      all.end = more.end;
+    }
+    return all;
+  }
+
   Scripts scripts_;
   ZygoteProcess zygote_;
   WorkerProcess worker_;
@@ -77,7 +92,7 @@ class Runs : public testing::Test {
 
 TEST_F(Runs, OfIntsComeAsNumbers) {
   const wire::Posted posted = post_numbers("square", Codec::i64, ints({1, -2, 3'000'000'000}), 3);
-  const Reply reply = record();
+  const Reply reply = results_until(3);
   EXPECT_EQ(reply.kind, wire::Kind::results);
   EXPECT_EQ(reply.batch, posted.batch);
   EXPECT_EQ(reply.item, 0u);
@@ -89,12 +104,12 @@ TEST_F(Runs, OfIntsComeAsNumbers) {
 
 TEST_F(Runs, OfFloatsKeepTheirBits) {
   post_numbers("half", Codec::f64, floats({1.0, 5e-324, -0.0}), 3);
-  EXPECT_EQ(record().payload, floats({0.5, 0.0, -0.0}));
+  EXPECT_EQ(results_until(3).payload, floats({0.5, 0.0, -0.0}));
 }
 
 TEST_F(Runs, OfARangeNeedNoArguments) {
   post_numbers("square", Codec::range, ints({10, -3}), 4);
-  EXPECT_EQ(record().payload, ints({100, 49, 16, 1}));
+  EXPECT_EQ(results_until(4).payload, ints({100, 49, 16, 1}));
 }
 
 TEST_F(Runs, ArgumentsAreIntsAndFloats) {
@@ -128,31 +143,38 @@ TEST_F(Runs, OfMixedTypesStayWhatTheyAre) {
 
 TEST_F(Runs, AFailureStandsBetweenRuns) {
   post_numbers("fails_at_three", Codec::range, ints({0, 1}), 6);
-  EXPECT_EQ(record().payload, ints({0, 1, 2}));
+  EXPECT_EQ(results_until(3).payload, ints({0, 1, 2}));
   const Reply failed = record();
   EXPECT_EQ(failed.kind, wire::Kind::reply);
   EXPECT_EQ(failed.item, 3u);
   EXPECT_EQ(failed.status, Status::raised);
   EXPECT_NE(failed.payload.find("not 3"), std::string::npos);
-  EXPECT_EQ(record().payload, ints({4, 5}));
+  EXPECT_EQ(results_until(6).payload, ints({4, 5}));
 }
 
 TEST_F(Runs, ResultsBeforeADeathAreFoundInTheArena) {
   const wire::Posted posted = post_numbers("dies_at_five", Codec::range, ints({0, 1}), 100);
   ASSERT_TRUE(base::wait_exit(worker_.pidfd.get(), base::Deadline::in(kLimit)));
-  EXPECT_FALSE(worker_.wire.replies_waiting());
-  const auto open = worker_.wire.open_run();
-  ASSERT_TRUE(open.has_value());
-  EXPECT_EQ(open->batch, posted.batch);
-  EXPECT_EQ(open->first, 0u);
-  EXPECT_EQ(open->count, 5u);
-  EXPECT_EQ(open->payload, ints({0, 1, 2, 3, 4}));
+  // Nearly always all of them; what was sent before the death is there as well.
+  std::string found;
+  std::uint32_t first = 0;
+  while (worker_.wire.replies_waiting()) {
+    const Reply sent = record();
+    found += sent.payload;
+    first = sent.end;
+  }
+  if (const auto open = worker_.wire.open_run(); open.has_value()) {
+    EXPECT_EQ(open->batch, posted.batch);
+    EXPECT_EQ(open->first, first);
+    found += open->payload;
+  }
+  EXPECT_EQ(found, ints({0, 1, 2, 3, 4}));
   EXPECT_EQ(worker_.wire.claim().items, 6u);
 }
 
 TEST_F(Runs, NothingIsLeftInTheArenaWhenAllWasSent) {
   post_numbers("square", Codec::range, ints({0, 1}), 100);
-  EXPECT_EQ(record().end, 100u);
+  EXPECT_EQ(results_until(100).end, 100u);
   post_numbers("square", Codec::range, ints({0, 1}), 1);
   record();
   EXPECT_FALSE(worker_.wire.open_run().has_value());
