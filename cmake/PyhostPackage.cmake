@@ -13,7 +13,13 @@ endforeach()
 if(TARGET pyhost_command)
   list(APPEND parts pyhost_command)
 endif()
-add_custom_target(product DEPENDS ${parts})
+# Half the time to import the package is compiling it, where nobody may write what was compiled.
+set(compile_package)
+foreach(tag IN LISTS PYHOST_CORE_TAGS)
+  list(APPEND compile_package COMMAND ${PYHOST_CORE_PYTHON_${tag}} -m compileall -q ${PROJECT_SOURCE_DIR}/runtime/pyhost)
+endforeach()
+add_custom_target(package_bytecode ALL ${compile_package} VERBATIM)
+add_custom_target(product DEPENDS ${parts} package_bytecode)
 
 set(runtime_dir ${CMAKE_INSTALL_LIBDIR}/pyhost)
 install(TARGETS pyhost_shared EXPORT pyhost LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
@@ -27,6 +33,10 @@ endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/host/include/pyhost DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/pyhost DESTINATION ${runtime_dir}/python
   PATTERN __pycache__ EXCLUDE)
+foreach(tag IN LISTS PYHOST_CORE_TAGS)
+  install(CODE "execute_process(COMMAND ${PYHOST_CORE_PYTHON_${tag}} -m compileall -q -s \"\$ENV{DESTDIR}\" -p /
+    \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${runtime_dir}/python\")")
+endforeach()
 
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pyhost)
 install(EXPORT pyhost NAMESPACE pyhost:: FILE pyhostTargets.cmake DESTINATION ${config_dir})
