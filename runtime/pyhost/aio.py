@@ -163,9 +163,23 @@ async def _wait_for(waiter, deadline):
         raise asyncio.TimeoutError
 
 
+class _Turn:
+    """The time for which results are handed on before other tasks of the loop get theirs."""
+
+    def __init__(self):
+        self._now = asyncio.get_running_loop().time
+        self._end = self._now() + _TURN
+
+    def is_over(self):
+        return self._now() >= self._end
+
+    async def give(self):
+        await asyncio.sleep(0)
+        self._end = self._now() + _TURN
+
+
 async def _results(results, deadline):
-    now = asyncio.get_running_loop().time
-    turn_ends = now() + _TURN
+    turn = _Turn()
     try:
         while True:
             taken = results._take(_AT_ONCE)
@@ -173,9 +187,8 @@ async def _results(results, deadline):
                 return
             for value in taken:
                 yield value
-                if now() >= turn_ends:
-                    await asyncio.sleep(0)
-                    turn_ends = now() + _TURN
+                if turn.is_over():
+                    await turn.give()
             if not taken:
                 await _wait(results, deadline)
     except asyncio.CancelledError:
@@ -186,8 +199,7 @@ async def _results(results, deadline):
 
 
 async def _results_of_async(reader, deadline):
-    now = asyncio.get_running_loop().time
-    turn_ends = now() + _TURN
+    turn = _Turn()
     try:
         reader.start()
         while True:
@@ -204,9 +216,8 @@ async def _results_of_async(reader, deadline):
             for value in taken:
                 yield value
                 reader.yielded()
-                if now() >= turn_ends:
-                    await asyncio.sleep(0)
-                    turn_ends = now() + _TURN
+                if turn.is_over():
+                    await turn.give()
             if not taken:
                 await _wait(results, deadline)
     except asyncio.CancelledError:
