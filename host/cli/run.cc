@@ -11,6 +11,7 @@
 #include <process/boot.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -18,7 +19,7 @@
 namespace pyhost::cli {
 namespace {
 
-constexpr std::string_view kPlainFlags = "OuBEIsS";
+constexpr std::string_view kPlainFlags = "OuBEIsSiqbdP";
 constexpr std::string_view kFlagsWithValue = "XW";
 
 Error usage(std::string message) {
@@ -38,7 +39,8 @@ class ShortWord {
     }
     words.take();
     if (has_target_) {
-      const bool python = (std::string(kPlainFlags) + "XWmc").find(first) != std::string::npos;
+      const bool python = kPlainFlags.find(first) != std::string_view::npos ||
+                          std::string_view("XWmc").find(first) != std::string_view::npos;
       return usage(
           python ? "python's `" + word +
                        "` must stand before the script; arguments for the script go after `--`"
@@ -60,7 +62,8 @@ class ShortWord {
     const bool flag = kFlagsWithValue.find(letter) != std::string_view::npos;
     if (!flag && letter != 'm' && letter != 'c') {
       return usage("unknown option `" + (word.size() == 2 ? word : std::string("-") + letter) +
-                   "`; of python's flags there are -X -W -O -u -B -E -I -s -S, before the script");
+                   "`; of python's flags there are -X -W -O -u -B -E -I -P -s -S -i -q -b -d, "
+                   "before the script");
     }
     if (value.empty() && words.done()) {
       return usage("option `-" + std::string(1, letter) + "` needs a value behind it");
@@ -175,6 +178,11 @@ Result<RunLine> parse_run_line(std::span<const std::string> list) {
     if (!taken) return taken.error();
   }
   if (line.options.has("help")) return line;
+  const auto& flags = line.python_flags;
+  if (!has_target && std::find(flags.begin(), flags.end(), "-i") != flags.end()) {
+    line.target = "-";
+    has_target = true;
+  }
   if (!has_target) {
     return usage("`pyhost run` needs a script: `pyhost run script.py`, `-m module` or `-c code`");
   }

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include <image/core_image.h>
 #include <image/core_target.h>
@@ -22,17 +23,17 @@ std::string& run_options_text() {
   return text;
 }
 
-// Hides the frame of the boot line while user code runs, so that `inspect.stack`, warnings and
-// printed stacks show what they show under plain python. CPython links a new frame to what this
-// pointer holds, and a null is what it holds under `python SCRIPT`.
-void hide_boot_frame() {
+// The pointer that CPython links a new frame to. It is null under `python SCRIPT`, and so while
+// user code runs: else `inspect.stack`, warnings and printed stacks would show the frame of the
+// boot line.
+auto& current_frame() {
   PyThreadState* thread = PyThreadState_Get();
 #if PY_VERSION_HEX >= 0x030D0000
-  thread->current_frame = nullptr;
+  return thread->current_frame;
 #elif PY_VERSION_HEX >= 0x030B0000
-  thread->cframe->current_frame = nullptr;
+  return thread->cframe->current_frame;
 #else
-  thread->frame = nullptr;
+  return thread->frame;
 #endif
 }
 
@@ -78,16 +79,19 @@ PyObject* boot_run(PyObject* argv) {
   if (!worker::install_package_finder(packages) || !adopt_imports(options) || !renew_main()) {
     return nullptr;
   }
-  hide_boot_frame();
+  auto* boot_frame = std::exchange(current_frame(), nullptr);
   report_on_signal();
-  run_target(target);
+  const int status = run_target(target);
+  if (!prompt_follows()) finish(status);
+  current_frame() = boot_frame;
+  Py_RETURN_NONE;
 }
 
 // sys.argv: -c CORE zygote FD
 PyObject* boot_zygote(PyObject* argv) {
   std::string control;
   if (!argument(argv, 3, control) || !renew_main()) return nullptr;
-  hide_boot_frame();
+  current_frame() = nullptr;
   worker::run_zygote(std::atoi(control.c_str()), false);
 }
 
@@ -111,7 +115,8 @@ PyObject* run_options(PyObject* /*module*/, PyObject* /*unused*/) {
 }
 
 PyMethodDef table[] = {
-    {"boot", boot, METH_NOARGS, "Takes over an interpreter started by pyhost; does not return."},
+    {"boot", boot, METH_NOARGS,
+     "Takes over an interpreter started by pyhost; returns before a prompt only."},
     {"run_options", run_options, METH_NOARGS,
      "The options of `pyhost run` as JSON text, or None outside of it."},
     {nullptr, nullptr, 0, nullptr},

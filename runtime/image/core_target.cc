@@ -2,7 +2,8 @@
 // the command line of this interpreter.
 //
 // Why not runpy: its frames would stand in every traceback of the script. Each step below follows
-// what `python` does in that version-independent order: argv, path, run, finalize, exit.
+// what `python` does in that version-independent order: argv, path, run, finalize, exit. The prompt
+// of `-i` is CPython's own: it follows when the boot line returns.
 #include <Python.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -39,37 +40,38 @@ std::string path_bytes(PyObject* name) {
   return std::string(PyBytes_AS_STRING(bytes.get()), PyBytes_GET_SIZE(bytes.get()));
 }
 
-// Ends as Py_RunMain does: an unhandled KeyboardInterrupt ends the process by SIGINT, so that a
-// shell sees it.
-[[noreturn]] void finish(int status) {
-  // Look before finalization: nothing of Python is left after it.
-  PyObject* last = status == 0 ? nullptr : PySys_GetObject("last_type");  // borrowed
-  const bool interrupted = last == PyExc_KeyboardInterrupt;
-  if (Py_FinalizeEx() < 0) status = kFinalizeFailed;
-  if (interrupted) {
-    signal(SIGINT, SIG_DFL);
-    kill(getpid(), SIGINT);
-  }
-  std::exit(interrupted ? 128 + SIGINT : status);
+// SystemExit ends the process in here with its own status, but not where a prompt follows.
+int failed() {
+  PyErr_Print();
+  return 1;
 }
 
-[[noreturn]] void finish_with_exception() {
-  PyErr_Print();  // SystemExit ends the process in here, with its own status
-  finish(1);
+// Whether `sys.flags` has it; false for one that this CPython does not know.
+bool flag(const char* name) {
+  PyObject* flags = PySys_GetObject("flags");  // borrowed
+  const PyRef value = PyRef::steal(PyObject_GetAttrString(flags, name));
+  const int set = value ? PyObject_IsTrue(value.get()) : -1;
+  if (set < 0) PyErr_Clear();
+  return set > 0;
+}
+
+// A variable of Python's, as the script may have set it by now.
+const char* variable(const char* name) {
+  const char* value = flag("ignore_environment") ? nullptr : std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+bool is_interactive() {
+  return isatty(STDIN_FILENO) != 0 || flag("interactive");
 }
 
 // Whether sys.path starts with an entry for the target: not under -I and -P.
 bool adds_path() {
-  PyObject* flags = PySys_GetObject("flags");  // borrowed
 #if PY_VERSION_HEX >= 0x030B0000
-  const char* name = "safe_path";
+  return !flag("safe_path");
 #else
-  const char* name = "isolated";
+  return !flag("isolated");
 #endif
-  const PyRef flag = PyRef::steal(PyObject_GetAttrString(flags, name));
-  const int safe = flag ? PyObject_IsTrue(flag.get()) : -1;
-  if (safe < 0) PyErr_Clear();
-  return safe == 0;
 }
 
 // The boot line has put '' at the front of sys.path, unless `adds_path()` is false.
@@ -112,10 +114,10 @@ void set_arguments(const Target& target) {
 
 int run_module(PyObject* name, bool set_argv0) {
   const PyRef runpy = PyRef::steal(PyImport_ImportModule("runpy"));
-  if (!runpy) finish_with_exception();
+  if (!runpy) return failed();
   const PyRef result = PyRef::steal(
       PyObject_CallMethod(runpy.get(), "_run_module_as_main", "Oi", name, set_argv0 ? 1 : 0));
-  if (!result) finish_with_exception();
+  if (!result) return failed();
   return 0;
 }
 
@@ -152,8 +154,27 @@ int cannot_open(const std::string& path, int error_number) {
   return 2;
 }
 
+// What `python` does before the prompt of a session that has no script.
+void greet() {
+  if (!flag("quiet")) {
+    PySys_WriteStderr("Python %s on %s\n", Py_GetVersion(), Py_GetPlatform());
+    PySys_WriteStderr(
+        "Type \"help\", \"copyright\", \"credits\" or \"license\" for more information.\n");
+  }
+  const char* startup = variable("PYTHONSTARTUP");
+  if (startup == nullptr) return;
+  FILE* file = std::fopen(startup, "rbe");
+  if (file == nullptr) {
+    PySys_WriteStderr("Could not open PYTHONSTARTUP `%.500s`: %s\n", startup, std::strerror(errno));
+    return;
+  }
+  if (PyRun_SimpleFileEx(file, startup, 1) != 0) PyErr_Clear();
+}
+
 int run_stdin() {
   set_first_path(text("").get(), false);
+  if (is_interactive()) greet();
+  if (prompt_follows()) return 0;
   PyCompilerFlags flags{};
   flags.cf_feature_version = PY_MINOR_VERSION;
   return PyRun_AnyFileExFlags(stdin, "<stdin>", 0, &flags) == 0 ? 0 : 1;
@@ -164,11 +185,11 @@ int run_file(PyObject* name) {
   if (given == "-") return run_stdin();
   const std::string path = absolute(given);
   const PyRef entry = text(path);
-  if (!entry) finish_with_exception();
+  if (!entry) return failed();
 
   // A folder or an archive with a `__main__.py` is imported from, not opened.
   const PyRef importer = PyRef::steal(PyImport_GetImporter(entry.get()));
-  if (!importer) finish_with_exception();
+  if (!importer) return failed();
   if (importer.get() != Py_None) {
     set_first_path(entry.get(), true);
     return run_module(text("__main__").get(), false);
@@ -210,10 +231,10 @@ void keep_command_source(PyObject* code, PyObject* source) {
 int run_source(const char* bytes, PyObject* source, PyCompilerFlags& flags) {
   const PyRef code =
       PyRef::steal(Py_CompileStringExFlags(bytes, "<string>", Py_file_input, &flags, -1));
-  if (!code) finish_with_exception();
+  if (!code) return failed();
   keep_command_source(code.get(), source);
   PyObject* names = PyModule_GetDict(PyImport_AddModule("__main__"));
-  if (!PyRef::steal(PyEval_EvalCode(code.get(), names, names))) finish_with_exception();
+  if (!PyRef::steal(PyEval_EvalCode(code.get(), names, names))) return failed();
   return 0;
 }
 #else
@@ -229,7 +250,7 @@ int run_command(PyObject* name) {
   const PyRef bytes = command ? PyRef::steal(PyUnicode_AsUTF8String(command.get())) : PyRef();
   if (!bytes) {
     PySys_WriteStderr("Unable to decode the command from the command line:\n");
-    finish_with_exception();
+    return failed();
   }
   PyCompilerFlags flags{};
   flags.cf_flags = PyCF_IGNORE_COOKIE;
@@ -246,18 +267,28 @@ int run_named_module(PyObject* name) {
 
 }  // namespace
 
-void run_target(const Target& target) {
+int run_target(const Target& target) {
   set_arguments(target);
   keep_command_source(nullptr, nullptr);  // the boot line's is nobody's
-  int status = 0;
-  if (target.mode == "module") {
-    status = run_named_module(target.name.get());
-  } else if (target.mode == "command") {
-    status = run_command(target.name.get());
-  } else {
-    status = run_file(target.name.get());
+  if (target.mode == "module") return run_named_module(target.name.get());
+  if (target.mode == "command") return run_command(target.name.get());
+  return run_file(target.name.get());
+}
+
+bool prompt_follows() {
+  return (flag("inspect") || variable("PYTHONINSPECT") != nullptr) && is_interactive();
+}
+
+void finish(int status) {
+  // Look before finalization: nothing of Python is left after it.
+  PyObject* last = status == 0 ? nullptr : PySys_GetObject("last_type");  // borrowed
+  const bool interrupted = last == PyExc_KeyboardInterrupt;
+  if (Py_FinalizeEx() < 0) status = kFinalizeFailed;
+  if (interrupted) {
+    signal(SIGINT, SIG_DFL);
+    kill(getpid(), SIGINT);
   }
-  finish(status);
+  std::exit(interrupted ? 128 + SIGINT : status);
 }
 
 }  // namespace pyhost::image

@@ -16,9 +16,16 @@ struct Target {
   python::PyRef arguments;  // list of str: what follows it in sys.argv
 };
 
-// Runs it to the end of the process: sys.argv, sys.orig_argv, sys.path[0], `__main__`, tracebacks,
-// messages and exit status are those of `python`. Requires: `__main__` is fresh, sys.argv is still
-// that of the boot line.
-[[noreturn]] void run_target(const Target& target);
+// Runs it; returns its exit status, unless it ended the process itself. sys.argv, sys.orig_argv,
+// sys.path[0], `__main__`, tracebacks, messages and status are those of `python`. Requires:
+// `__main__` is fresh, sys.argv is still that of the boot line.
+int run_target(const Target& target);
+
+// Whether `python` would show its prompt now: -i, or PYTHONINSPECT set by now, and somebody to ask.
+bool prompt_follows();
+
+// Ends as Py_RunMain does: an unhandled KeyboardInterrupt ends the process by SIGINT, so that a
+// shell sees it.
+[[noreturn]] void finish(int status);
 
 }  // namespace pyhost::image

@@ -44,6 +44,28 @@ class Run(harness.E2E):
 
             self.assert_same_as_python([], ["script.py"], [])
 
+    def test_the_prompt_of_i_follows_the_script(self):
+        self.script("x = 6\n", "sets.py")
+        prompt = {"input": "print(x * 7)\nimport sys; sys.exit(len(sys.argv))\n"}
+
+        self.assert_same_as_python(["-i"], ["sets.py"], ["a", "b"], **prompt)
+        self.assert_same_as_python(["-i"], ["-m", "sets"], [], **prompt)
+        self.assert_same_as_python(["-qi"], ["-c", "import sys; x = 5; sys.exit(9)"], [], **prompt)
+        self.assert_same_as_python(["-i"], ["-c", "x = 5; raise ValueError(x)"], [], **prompt)
+        self.assert_same_as_python(["-i"], ["-"], [], **prompt)
+
+    def test_the_environment_asks_for_a_prompt_only_of_somebody(self):
+        self.script("import sys; x = 5; sys.exit(9)")
+
+        self.assert_same_as_python([], ["script.py"], [], env={"PYTHONINSPECT": "1"}, input="print(x)\n")
+
+    def test_i_alone_is_a_prompt(self):
+        result = self.run_("-i", "-q", input="from concurrent.futures import ProcessPoolExecutor\n"
+                                             "print(ProcessPoolExecutor(1).submit(abs, -3).result())\n"
+                                             "import pyhost; print(pyhost.adopted())\n")
+
+        self.assertEqual((result.status, result.out), (0, "3\n{'futures': 1}\n"))
+
     def test_the_process_and_its_stdin_are_the_script_s(self):
         self.script("import os, sys; print(os.getpid(), sys.stdin.read())")
         process = self.start(PYHOST, "run", "script.py", "--python", PYTHON)

@@ -58,6 +58,11 @@ TEST(RunLine, TakesPythonsFlagsInPythonsNotations) {
   EXPECT_EQ(line.target, "s.py");
 }
 
+TEST(RunLine, APromptNeedsNoScript) {
+  EXPECT_EQ(parsed({"-qi"}).target, "-");
+  EXPECT_EQ(parsed({"-i", "s.py"}).target, "s.py");
+}
+
 TEST(RunLine, TakesModulesAndCode) {
   EXPECT_EQ(parsed({"-m", "pkg.tool", "-j2"}).mode, RunMode::module);
   EXPECT_EQ(parsed({"-Bmpkg.tool"}).target, "pkg.tool");
