@@ -3,6 +3,7 @@
 
 #include <Python.h>
 #include <base/fork_guard.h>
+#include <driver/receiver.h>
 
 #include <memory>
 #include <mutex>
@@ -15,12 +16,11 @@ namespace pyhost::driver {
 //
 // Threads:  `push` any, without the GIL; the rest needs the GIL.
 // Lifetime: shared by the Python object `Bell` and whoever is going to push.
-class Bell {
+class Bell : public Receiver {
  public:
   explicit Bell(base::UniqueFd eventfd) : eventfd_(std::move(eventfd)) {}
 
-  // Takes one reference over. After `close` it is leaked: nobody is left to take it.
-  void push(PyObject* object);
+  void push(PyObject* object) override;
   // What was pushed since the last time; the references are the caller's. Silences the descriptor.
   std::vector<PyObject*> take();
   void close();

@@ -1,68 +1,160 @@
 #include <Python.h>
-#include <base/fork_guard.h>
+#include <base/futex.h>
 #include <driver/completions.h>
 #include <driver/handle.h>
+#include <driver/slot.h>
 #include <driver/unlocked.h>
+#include <structmember.h>
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
+#include <cstddef>
+#include <memory>
 #include <new>
+#include <utility>
 
 namespace pyhost::driver {
 namespace {
 
-struct Queue {
-  std::mutex mutex;
-  std::condition_variable filled;
-  std::deque<PyObject*> tasks;
-  bool open = false;
-  unsigned generation = base::fork_generation();
+using python::PyRef;
+
+struct CompletionsObject {
+  PyObject_HEAD std::shared_ptr<Completions> completions;
+  PyObject* thread;  // null: none yet
 };
 
-// Never destroyed: sinks of daemon threads may still push while the process exits. A forked copy
-// starts with a new one, since the old one may be locked by a thread that does not exist there.
-// Replaced under the GIL; sinks run only in the process that has the engine.
-Queue& queue() {
-  static Queue* current = new Queue;
-  if (current->generation != base::fork_generation()) current = new Queue;
-  return *current;
+PyTypeObject* the_type = nullptr;
+
+CompletionsObject* object_of(PyObject* self) {
+  return reinterpret_cast<CompletionsObject*>(self);
 }
+
+PyObject* next(PyObject* self, PyObject*) {
+  const std::shared_ptr<Completions> completions = object_of(self)->completions;
+  PyObject* task = completions->next();
+  if (task != nullptr) return task;
+  Py_RETURN_NONE;
+}
+
+PyObject* push(PyObject* self, PyObject* object) {
+  PyRef reference = PyRef::borrow(object);
+  if (!object_of(self)->completions->push_open(reference.get())) Py_RETURN_FALSE;
+  static_cast<void>(reference.release());
+  Py_RETURN_TRUE;
+}
+
+PyObject* close(PyObject* self, PyObject*) {
+  object_of(self)->completions->close();
+  Py_RETURN_NONE;
+}
+
+PyObject* refuse_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "`%s` objects are made by engines", type->tp_name);
+  return nullptr;
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(object_of(self)->thread);
+  return 0;
+}
+
+int clear(PyObject* self) {
+  Py_CLEAR(object_of(self)->thread);
+  return 0;
+}
+
+void dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  clear(self);
+  std::destroy_at(&object_of(self)->completions);
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyMethodDef kMethods[] = {
+    {"next", next, METH_NOARGS,
+     "waits for a watched task whose outcome is there; None: the pool has ended"},
+    {"push", push, METH_O,
+     "push(task): `next` returns it; for one whose outcome is there. False: the pool has ended"},
+    {"close", close, METH_NOARGS, "ends the thread in `next`, once it has taken what was pushed"},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyMemberDef kMembers[] = {
+    {"thread", T_OBJECT, offsetof(CompletionsObject, thread), 0, "the one in `next`, or None"},
+    {nullptr, 0, 0, 0, nullptr}};
 
 }  // namespace
 
-void push_completion(PyObject* task) {
-  Queue& tasks = queue();
-  const std::lock_guard lock(tasks.mutex);
-  if (!tasks.open) return;
-  tasks.tasks.push_back(task);
-  tasks.filled.notify_one();
+void Completions::push(PyObject* task) {
+  push_open(task);
 }
 
-PyObject* next_completion() {
+bool Completions::push_open(PyObject* task) {
+  std::unique_lock lock(mutex_);
+  if (closed_) return false;
+  tasks_.push_back(task);
+  lock.unlock();
+  wake();
+  return true;
+}
+
+void Completions::close() {
+  std::unique_lock lock(mutex_);
+  closed_ = true;
+  lock.unlock();
+  wake();
+}
+
+void Completions::wake() {
+  if (idle_.exchange(0) != 0) base::futex_wake(idle_, 1, base::Sharing::one_process);
+}
+
+PyObject* Completions::next() {
+  // The lock is held for moments, and never by a thread that waits for the GIL.
+  PyObject* task = take();
+  if (task != nullptr) return task;
   const OurThread ours;
-  return without_gil([]() -> PyObject* {
-    Queue& tasks = queue();
-    std::unique_lock lock(tasks.mutex);
-    tasks.filled.wait(lock, [&] { return !tasks.tasks.empty() || !tasks.open; });
-    if (tasks.tasks.empty()) return nullptr;
-    PyObject* task = tasks.tasks.front();
-    tasks.tasks.pop_front();
-    return task;
+  return without_gil([this]() -> PyObject* {
+    for (;;) {
+      idle_.store(1);  // before the look: what is pushed behind it wakes
+      PyObject* found = take();
+      std::unique_lock lock(mutex_);
+      if (found != nullptr || (closed_ && tasks_.empty())) return found;
+      lock.unlock();
+      base::futex_wait(idle_, 1, base::Deadline::never(), base::Sharing::one_process);
+    }
   });
 }
 
-void open_completions() {
-  Queue& tasks = queue();
-  const std::lock_guard lock(tasks.mutex);
-  tasks.open = true;
+PyObject* Completions::take() {
+  const std::lock_guard lock(mutex_);
+  if (tasks_.empty()) return nullptr;
+  PyObject* task = tasks_.front();
+  tasks_.pop_front();
+  return task;
 }
 
-void close_completions() {
-  Queue& tasks = queue();
-  const std::lock_guard lock(tasks.mutex);
-  tasks.open = false;
-  tasks.filled.notify_all();
+python::PyRef make_completions(std::shared_ptr<Completions> completions) {
+  PyRef self = PyRef::steal(the_type->tp_alloc(the_type, 0));
+  if (!self) return {};
+  new (&object_of(self.get())->completions) std::shared_ptr<Completions>(std::move(completions));
+  return self;
+}
+
+bool add_completions_type(PyObject* module) {
+  PyType_Slot slots[] = {{Py_tp_methods, kMethods},
+                         {Py_tp_members, kMembers},
+                         {Py_tp_traverse, slot(traverse)},
+                         {Py_tp_clear, slot(clear)},
+                         {Py_tp_dealloc, slot(dealloc)},
+                         {Py_tp_new, slot(refuse_new)},
+                         {0, nullptr}};
+  PyType_Spec spec = {"_pyhost_core.Completions", sizeof(CompletionsObject), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
+  if (!type) return false;
+  the_type = reinterpret_cast<PyTypeObject*>(type.get());
+  return PyModule_AddObject(module, "Completions", type.release()) == 0;
 }
 
 }  // namespace pyhost::driver

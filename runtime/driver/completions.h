@@ -1,21 +1,52 @@
-// completions.h: tasks whose outcome somebody awaits without waiting for it natively (callbacks,
-// `concurrent.futures.wait`, asyncio), on their way to the settler thread of the package.
+// completions.h: tasks of one pool whose outcome somebody awaits without waiting for it natively
+// (callbacks, `concurrent.futures.wait`, asyncio), on their way to the settler thread of that pool.
 #pragma once
 
 #include <Python.h>
+#include <driver/receiver.h>
+#include <python/ref.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
 
 namespace pyhost::driver {
 
-// Hands one reference to a task over. Any thread, without the GIL. After `close_completions` the
-// reference is leaked: nobody is left to take it.
-void push_completion(PyObject* task);
+// One queue per pool, because the settler runs callbacks of the user, which may wait for another
+// pool.
+//
+// Threads:  `push` and `close` any, without the GIL; `next` one at a time.
+// Lifetime: shared by the engine's handle, the Python object and whoever is going to push. A forked
+//           copy of the process must not use it, but may drop it: hence no condition variable,
+//           whose end waits for threads that are not there.
+class Completions : public Receiver {
+ public:
+  void push(PyObject* task) override;
+  // The same, unless it is closed: false, and the reference stays the caller's.
+  bool push_open(PyObject* task);
+  // The next task as a new reference, waiting for it without the GIL. Null without an exception:
+  // closed, and all was taken. Requires: the GIL.
+  PyObject* next();
+  // Lets `next` return null once what was pushed has been taken.
+  void close();
 
-// The next task as a new reference, waiting for it without the GIL. Null without an exception:
-// closed.
-PyObject* next_completion();
+ private:
+  PyObject* take();
+  void wake();
 
-// Lets `next_completion` return null once what was pushed has been taken.
-void close_completions();
-void open_completions();
+  std::mutex mutex_;  // guards the next two; never held while Python code can run
+  std::deque<PyObject*> tasks_;
+  bool closed_ = false;
+  std::atomic<std::uint32_t> idle_{0};  // whether `next` sleeps, or is about to
+};
+
+// Adds the type Completions, made by engines: `next() -> task or None`, `push(object) -> bool`,
+// `close()`, and `thread`, the one that calls `next`, which is for Python to set.
+bool add_completions_type(PyObject* module);
+
+// A new object of it. Null with an exception set.
+python::PyRef make_completions(std::shared_ptr<Completions> completions);
 
 }  // namespace pyhost::driver

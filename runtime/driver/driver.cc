@@ -31,27 +31,6 @@ PyObject* reserve_identities(PyObject*, PyObject* args) {
   return PyLong_FromUnsignedLong(pool::reserve_identities(count, at_least));
 }
 
-PyObject* next_settled(PyObject*, PyObject*) {
-  PyObject* task = next_completion();
-  if (task != nullptr) return task;
-  Py_RETURN_NONE;
-}
-
-PyObject* settle_later(PyObject*, PyObject* object) {
-  push_completion(python::PyRef::borrow(object).release());
-  Py_RETURN_NONE;
-}
-
-PyObject* open_settled(PyObject*, PyObject*) {
-  open_completions();
-  Py_RETURN_NONE;
-}
-
-PyObject* close_settled(PyObject*, PyObject*) {
-  close_completions();
-  Py_RETURN_NONE;
-}
-
 PyObject* failed(PyObject*, PyObject* args) {
   PyObject *type = nullptr, *exception = nullptr;
   if (!PyArg_ParseTuple(args, "O!O:failed", &PyType_Type, &type, &exception)) return nullptr;
@@ -83,12 +62,6 @@ PyMethodDef kMethods[] = {
     {"reserve_identities", reserve_identities, METH_VARARGS,
      "reserve_identities(at_least, count): the first of so many numbers for workers"},
     {"failed", failed, METH_VARARGS, "failed(type, exception): a task that has that outcome"},
-    {"next_settled", next_settled, METH_NOARGS,
-     "waits for a watched task whose outcome is there; None: `close_settled` was called"},
-    {"settle_later", settle_later, METH_O,
-     "settle_later(task): `next_settled` returns it; for one whose outcome is there"},
-    {"open_settled", open_settled, METH_NOARGS, "before the first `next_settled`"},
-    {"close_settled", close_settled, METH_NOARGS, "ends the thread in `next_settled`"},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
@@ -98,9 +71,9 @@ PyMethodDef* methods() {
 }
 
 bool add_types(PyObject* module) {
-  return add_bell_type(module) && add_limits_type(module) && add_known_type(module) &&
-         add_task_type(module) && add_map_type(module) && add_engine_type(module) &&
-         add_submitter_type(module);
+  return add_bell_type(module) && add_completions_type(module) && add_limits_type(module) &&
+         add_known_type(module) && add_task_type(module) && add_map_type(module) &&
+         add_engine_type(module) && add_submitter_type(module);
 }
 
 }  // namespace pyhost::driver

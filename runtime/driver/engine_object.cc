@@ -253,6 +253,10 @@ PyObject* broken(PyObject* self, void*) {
   return PyBool_FromLong(engine_object(self)->handle->broken());
 }
 
+PyObject* completions(PyObject* self, void*) {
+  return PyRef::borrow(engine_object(self)->handle->completions_object()).release();
+}
+
 PyObject* workers(PyObject* self, void*) {
   const std::shared_ptr<pool::Engine> engine = engine_of(self);
   return engine ? PyLong_FromLong(without_gil([&] { return engine->workers(); })) : nullptr;
@@ -323,6 +327,7 @@ PyGetSetDef kProperties[] = {
     {"failure", failure, nullptr, "the exception that says why nothing can run any more, or None",
      nullptr},
     {"broken", broken, nullptr, "whether a crash broke the pool, as `on_crash` asked for", nullptr},
+    {"completions", completions, nullptr, "where outcomes go that are watched", nullptr},
     {"carry", nullptr, set_carry, "makes the context of a call, see pyhost._context", nullptr},
     {"drained", drained, nullptr, "whether nothing of it runs any more", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};

@@ -15,7 +15,7 @@
 namespace pyhost::driver {
 namespace {
 
-std::atomic<int> our_threads{0};  // one supervisor per engine, drainers, the settler
+std::atomic<int> our_threads{0};  // one supervisor per engine, drainers, settlers
 
 int count_threads() {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir("/proc/self/task"), closedir);
@@ -72,14 +72,17 @@ bool EngineHandle::accepts() const {
   return base::fork_generation() == generation_ && engine_ != nullptr;
 }
 
+bool EngineHandle::refuse_copy() const {
+  if (base::fork_generation() == generation_) return true;
+  PyErr_SetString(
+      PyExc_RuntimeError,
+      "this pool belongs to the process this one was forked from; make a new one here, or use "
+      "`pyhost.submit` and `pyhost.map`");
+  return false;
+}
+
 std::shared_ptr<pool::Engine> EngineHandle::engine() const {
-  if (base::fork_generation() != generation_) {
-    PyErr_SetString(
-        PyExc_RuntimeError,
-        "this pool belongs to the process this one was forked from; make a new one here, or use "
-        "`pyhost.submit` and `pyhost.map`");
-    return nullptr;
-  }
+  if (!refuse_copy()) return nullptr;
   std::shared_ptr<pool::Engine> engine = any_engine();
   if (!engine) PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
   return engine;
@@ -120,6 +123,7 @@ void EngineHandle::start_drain() {
     const OurThread ours;
     engine->drain(base::Deadline::never());
     engine.reset();
+    completions_->close();
     our_threads.fetch_sub(1);
     drained_.store(1);
     base::futex_wake(drained_, INT32_MAX, base::Sharing::one_process);
@@ -150,6 +154,7 @@ void EngineHandle::kill() {
   }
   if (counted) our_threads.fetch_sub(1);
   join_drainer();
+  completions_->close();
 }
 
 void EngineHandle::remember(const pool::Ticket& ticket) {

@@ -3,6 +3,7 @@
 
 #include <Python.h>
 #include <base/clock.h>
+#include <driver/completions.h>
 #include <pool/engine.h>
 
 #include <atomic>
@@ -35,6 +36,11 @@ class EngineHandle {
   std::shared_ptr<pool::Engine> any_engine() const { return engine_ ? engine_ : draining_.lock(); }
   bool own_arrays() const { return own_arrays_; }
   bool usable() const;  // the same question without an exception
+  // False with a RuntimeError set: this is a copy of its process.
+  bool refuse_copy() const;
+  // Where outcomes go that are watched; closed once the engine has ended. The object is borrowed.
+  const std::shared_ptr<Completions>& completions() const { return completions_; }
+  PyObject* completions_object() const { return completions_object_.get(); }
   // Whether what is submitted now is run: not once it is closing, nor in a copy of its process.
   bool accepts() const;
 
@@ -64,6 +70,8 @@ class EngineHandle {
   std::shared_ptr<pool::Engine> engine_;  // empty from `start_drain` or `kill` on
   std::weak_ptr<pool::Engine> draining_;  // owned by the drainer
   std::shared_ptr<const pool::ExitLog> exits_;
+  const std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
+  const python::PyRef completions_object_ = make_completions(completions_);
   unsigned generation_;
   bool own_arrays_;
   OnCrash on_crash_;

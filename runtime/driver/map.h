@@ -61,6 +61,8 @@ class Map {
   void feed();
   // Until all that was submitted has its outcome: whether it has. Nothing with an exception set.
   std::optional<bool> wait_settled(base::Deadline deadline);
+  // The settler of the pool gets `object` when `wait_settled` would return. False: it would now.
+  bool watch(PyObject* object) { return state_->watch(handle_->completions(), object); }
   MapState& state() { return *state_; }
   bool goes_on() const { return settings_.goes_on; }
   // Before the engine is closed: submits what is left of an input that has an end, and keeps the

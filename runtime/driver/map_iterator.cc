@@ -81,7 +81,7 @@ PyObject* wait_settled(PyObject* self, PyObject* timeout) {
 }
 
 PyObject* watch(PyObject* self, PyObject* object) {
-  return PyBool_FromLong(map_of(self).state().watch(object));
+  return PyBool_FromLong(map_of(self).watch(object));
 }
 
 PyObject* open_batches(PyObject* self, void*) {

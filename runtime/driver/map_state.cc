@@ -1,5 +1,4 @@
 #include <Python.h>
-#include <driver/completions.h>
 #include <driver/map_state.h>
 #include <python/ref.h>
 
@@ -101,7 +100,7 @@ void MapState::settled(const MapBatch& batch, std::uint32_t first, bool last_of_
   const auto bell = wakes ? std::exchange(bell_, nullptr) : nullptr;
   PyObject* looped = wakes ? std::exchange(looped_, nullptr) : nullptr;
   lock.unlock();
-  if (watcher != nullptr) push_completion(watcher);
+  if (watcher != nullptr) settler_->push(watcher);
   if (bell) bell->push(looped);
   if (waiter) waiter->set();
   if (all) all->set();
@@ -151,9 +150,10 @@ std::pair<const MapBatch*, Segment> MapState::take() {
   return first;
 }
 
-bool MapState::watch(PyObject* object) {
+bool MapState::watch(std::shared_ptr<Completions> settler, PyObject* object) {
   const std::lock_guard lock(mutex_);
   if (open_batches_ == 0) return false;
+  settler_ = std::move(settler);
   watcher_ = python::PyRef::borrow(object).release();
   return true;
 }

@@ -5,6 +5,7 @@
 #include <Python.h>
 #include <base/fork_guard.h>
 #include <driver/bell.h>
+#include <driver/completions.h>
 #include <pool/engine.h>
 #include <python/ref.h>
 
@@ -68,9 +69,9 @@ class MapState {
   bool arrived() const;
   std::pair<const MapBatch*, Segment> take();
 
-  // The settler thread gets `object` once no batch is open, if some is now. Requires: the GIL, and
-  // that all batches are opened; once only.
-  bool watch(PyObject* object);
+  // The settler gets `object` once no batch is open, if some is now. Requires: the GIL, and that
+  // all batches are opened; once only.
+  bool watch(std::shared_ptr<Completions> settler, PyObject* object);
 
  private:
   friend class MapBatch;
@@ -85,6 +86,7 @@ class MapState {
   std::deque<std::pair<const MapBatch*, Segment>> arrived_;
   bool abandoned_ = false;
   PyObject* watcher_ = nullptr;  // a reference
+  std::shared_ptr<Completions> settler_;
   int open_batches_ = 0;
   const MapBatch* awaited_ = nullptr;
   std::uint32_t awaited_item_ = 0;

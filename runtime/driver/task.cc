@@ -1,6 +1,6 @@
 #include <Python.h>
 #include <base/futex.h>
-#include <driver/completions.h>
+#include <driver/bell.h>
 #include <driver/outcome.h>
 #include <driver/slot.h>
 #include <driver/task.h>
@@ -16,21 +16,12 @@ void TaskSink::settle(std::uint32_t, pool::Outcome outcome) {
   outcome_ = std::move(outcome);
   const std::uint8_t before = flags_.fetch_or(kSettled, std::memory_order_acq_rel);
   event_.set();
-  if ((before & kWatched) == 0) return;
-  if (bell_) {
-    bell_->push(task_);
-  } else {
-    push_completion(task_);
-  }
+  if ((before & kWatched) != 0) receiver_->push(object_);
 }
 
-bool TaskSink::watch(std::shared_ptr<Bell> bell, PyObject* waiter) {
-  bell_ = std::move(bell);
-  return watch(waiter);
-}
-
-bool TaskSink::watch(PyObject* task) {
-  task_ = task;
+bool TaskSink::watch(std::shared_ptr<Receiver> receiver, PyObject* object) {
+  receiver_ = std::move(receiver);
+  object_ = object;
   return (flags_.fetch_or(kWatched, std::memory_order_acq_rel) & kSettled) == 0;
 }
 
@@ -231,11 +222,20 @@ PyObject* cancel(PyObject* object, PyObject* force_object) {
 PyObject* watch(PyObject* object, PyObject*) {
   Task* self = task(object);
   if (self->sink->settled() || self->watched) return PyBool_FromLong(!self->sink->settled());
+  // Kept by a copy: another thread may decode, and let the handle go, meanwhile.
+  const std::shared_ptr<EngineHandle> handle = self->handle;
+  if (!handle->refuse_copy()) return nullptr;
   self->watched = true;
-  Py_INCREF(object);
-  if (self->sink->watch(object)) Py_RETURN_TRUE;
-  Py_DECREF(object);
-  Py_RETURN_FALSE;
+  PyRef reference = PyRef::borrow(object);
+  if (!self->sink->watch(handle->completions(), reference.get())) Py_RETURN_FALSE;
+  static_cast<void>(reference.release());
+  Py_RETURN_TRUE;
+}
+
+PyObject* completions(PyObject* object, void*) {
+  const std::shared_ptr<EngineHandle>& handle = task(object)->handle;
+  if (!handle || task(object)->sink->settled()) Py_RETURN_NONE;
+  return handle->refuse_copy() ? new_reference(handle->completions_object()) : nullptr;
 }
 
 // `_ring(bell, waiter)`: False when the outcome is there already, None when somebody else is told.
@@ -318,11 +318,16 @@ PyMethodDef kMethods[] = {
     {"_timing", timing, METH_NOARGS,
      "(submitted, claimed, settled: ns, worker, peak memory, attempts), or None"},
     {"_cancel", cancel, METH_O, "_cancel(force): whether the call is cancelled now"},
-    {"_watch", watch, METH_NOARGS, "tells the settler; False: the outcome is known already"},
+    {"_watch", watch, METH_NOARGS,
+     "tells the settler of its pool; False: the outcome is known already"},
     {"_ring", reinterpret_cast<PyCFunction>(slot(ring)), METH_FASTCALL,
      "_ring(bell, waiter): pushes `waiter` when the outcome is there; False: it is, None: it is "
      "watched"},
     {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef kProperties[] = {{"_completions", completions, nullptr,
+                              "those of its pool; None: the outcome is there", nullptr},
+                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyObject* make_task(PyTypeObject* type) {
   PyObject* object = type->tp_alloc(type, 0);
@@ -365,9 +370,13 @@ PyObject* failed_task(PyTypeObject* type, PyObject* exception) {
 }
 
 bool add_task_type(PyObject* module) {
-  PyType_Slot slots[] = {{Py_tp_methods, kMethods},     {Py_tp_traverse, slot(traverse)},
-                         {Py_tp_clear, slot(clear)},    {Py_tp_dealloc, slot(dealloc)},
-                         {Py_tp_new, slot(refuse_new)}, {0, nullptr}};
+  PyType_Slot slots[] = {{Py_tp_methods, kMethods},
+                         {Py_tp_getset, kProperties},
+                         {Py_tp_traverse, slot(traverse)},
+                         {Py_tp_clear, slot(clear)},
+                         {Py_tp_dealloc, slot(dealloc)},
+                         {Py_tp_new, slot(refuse_new)},
+                         {0, nullptr}};
   PyType_Spec spec = {"_pyhost_core.Task", sizeof(Task), 0,
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   PyRef type = PyRef::steal(PyType_FromSpec(&spec));

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <Python.h>
-#include <driver/bell.h>
 #include <driver/handle.h>
+#include <driver/receiver.h>
 #include <pool/engine.h>
 
 #include <atomic>
@@ -27,12 +27,10 @@ class TaskSink : public pool::Sink {
   pool::Outcome take() { return std::move(outcome_); }
   pool::Event& event() { return event_; }
 
-  // From now on the settler thread is told when the outcome is there, and gets the reference to
-  // `task` that is passed. False when it is there already; the reference stays the caller's.
-  // Requires: the GIL; once only.
-  bool watch(PyObject* task);
-  // The same for an event loop: `bell` gets the reference to `waiter`. Of the two, one may be used.
-  bool watch(std::shared_ptr<Bell> bell, PyObject* waiter);
+  // From now on the receiver is told when the outcome is there, and gets the reference to `object`
+  // that is passed. False when it is there already; the reference stays the caller's. Requires: the
+  // GIL; once only.
+  bool watch(std::shared_ptr<Receiver> receiver, PyObject* object);
 
  private:
   static constexpr std::uint8_t kSettled = 1;
@@ -41,8 +39,8 @@ class TaskSink : public pool::Sink {
   pool::Event event_;
   pool::Outcome outcome_;
   std::atomic<std::uint8_t> flags_{0};
-  PyObject* task_ = nullptr;  // this and the next: who gets what; written before kWatched is set
-  std::shared_ptr<Bell> bell_;
+  PyObject* object_ = nullptr;  // this and the next: who gets what; written before kWatched is set
+  std::shared_ptr<Receiver> receiver_;
 };
 
 // Makes an instance of `type` (the type Task or a subclass) for `batch`, a batch of one, and

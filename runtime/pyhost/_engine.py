@@ -292,16 +292,16 @@ class Engine:
             engine.start_drain()
             if wait:
                 engine.wait_drained()
-                await_callbacks()
+                await_callbacks(engine)
             else:
                 _lifecycle.drain_later(engine, self.killed_at_exit)
 
 
-def await_callbacks():
-    """As that of `futures`, which need not have been imported."""
+def await_callbacks(native):
+    """Returns when the callbacks of a native engine that has ended have run."""
     futures = sys.modules.get("pyhost.futures")
     if futures is not None:
-        futures.await_callbacks()
+        futures.await_callbacks(native.completions)
 
 
 def _forget():

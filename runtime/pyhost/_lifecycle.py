@@ -75,7 +75,7 @@ def _kill_all():
         pool.close(kill=True)
     for engine in engines:
         engine.kill()
-    _stop_settler()
+    _stop_settlers()
 
 
 def _is_interrupted():
@@ -83,10 +83,10 @@ def _is_interrupted():
     return getattr(sys, "last_type", None) is KeyboardInterrupt
 
 
-def _stop_settler():
+def _stop_settlers():
     core.await_records()
     if "pyhost.futures" in sys.modules:
-        sys.modules["pyhost.futures"].stop_settler(_CALLBACK_PATIENCE if _is_interrupted() else None)
+        sys.modules["pyhost.futures"].stop_settlers(_CALLBACK_PATIENCE if _is_interrupted() else None)
 
 
 def _close_all():
@@ -108,7 +108,7 @@ def _close_all():
         for engine in draining:
             engine.kill()
     if not to_kill and not _dying:
-        _stop_settler()
+        _stop_settlers()
 
 
 def _forget():

@@ -1,7 +1,8 @@
 """What the asynchronous calls of a `Pool` return, and the exceptions that multiprocessing has for it.
 
-Whoever waits for a result waits natively. Callbacks run in the settler thread, one after the other, in the order in
-which the results came; a result with a callback counts as ready when the callback has run, as in multiprocessing.
+Whoever waits for a result waits natively. Callbacks run in the settler thread of the pool, one after the other, in the
+order in which the results came; a result with a callback counts as ready when the callback has run, as in
+multiprocessing.
 """
 
 from __future__ import annotations
@@ -63,16 +64,16 @@ class _Callbacks:
         def _watch_outcome(self) -> bool: ...
         def _outcome(self) -> Tuple[Any, Optional[BaseException]]: ...
 
-    def _pass_on(self, callback: _Callback, error_callback: _Callback) -> None:
+    def _pass_on(self, callback: _Callback, error_callback: _Callback, completions: Any) -> None:
         """Has the settler call one of them when the outcome is there."""
         if callback is None and error_callback is None:
             return
         from pyhost import futures
         self._callback, self._error_callback = callback, error_callback
         self._passed_on = threading.Event()
-        futures.start_settler()
-        if not self._watch_outcome():
-            core.settle_later(self)
+        futures.serve(completions)
+        if not self._watch_outcome() and not completions.push(self):
+            self._settle()  # the pool has ended meanwhile
 
     def _settle(self):
         try:
@@ -153,13 +154,13 @@ class MapResult(_Callbacks, stdlib.MapResult[_T]):
         [3.0, 4.0]
     """
 
-    def __init__(self, results: Any, callback: _Callback = None, error_callback: _Callback = None,
+    def __init__(self, results: Any, completions: Any, callback: _Callback = None, error_callback: _Callback = None,
                  error: Optional[BaseException] = None):
         self._results = results  # None once they are read
         self._values: list = []
         self._error = error
         self._lock = threading.Lock()
-        self._pass_on(callback, error_callback)
+        self._pass_on(callback, error_callback, completions)
 
     def ready(self) -> bool:
         """Whether all calls have ended."""

@@ -2,7 +2,8 @@
 
 Waiting with `result` or `exception` is native: the waiting thread takes the reply from the worker itself. What
 concurrent.futures adds (a condition, callbacks, waiters) is made when somebody first touches it: `wait`,
-`as_completed`, callbacks, asyncio. From then on the settler thread settles the future.
+`as_completed`, callbacks, asyncio. From then on the settler thread of its pool settles the future: one for each pool,
+because callbacks run there, and one may wait for another pool.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from pyhost._core import core
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
-    from typing import Any, Optional, TypeVar
+    from typing import Any, List, Optional, TypeVar
 
     from pyhost._stats import Stats
 
@@ -30,8 +32,8 @@ _Base = concurrent.futures.Future
 # The attributes of concurrent.futures.Future, which its functions use directly.
 _LAZY = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
 
-_lock = threading.Lock()  # guards who sets up a future, and the settler
-_settler = None
+_lock = threading.Lock()  # guards who sets up a future, and the settlers
+_settlers: "List[Any]" = []  # the core.Completions that have a thread
 
 
 class Future(core.Task, concurrent.futures.Future[_T]):
@@ -136,7 +138,7 @@ class Future(core.Task, concurrent.futures.Future[_T]):
         with _lock:
             if "_done_callbacks" in self.__dict__:  # what __init__ sets last
                 return
-            _start_settler()
+            _serve(self._completions)
             _Base.__init__(self)
         if not self._watch():
             self._settle()
@@ -172,10 +174,10 @@ def failed(error: BaseException) -> Future:
     return core.failed(Future, error)
 
 
-def _settle_all():
+def _settle_all(completions):
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # those are for the main thread
     while True:
-        task = core.next_settled()
+        task = completions.next()
         if task is None:
             return
         try:
@@ -185,60 +187,52 @@ def _settle_all():
         del task  # not kept alive by this thread until the next one
 
 
-def _start_settler():
-    global _settler
-    if _settler is None:
-        core.open_settled()
-        settler = threading.Thread(target=_settle_all, name="pyhost-settler", daemon=True)
-        settler.start()  # may fail: then the next future tries again
-        _settler = settler
+def _serve(completions):
+    """Gives it a thread, which ends with its pool. None, where the outcome is known, needs none. Requires: _lock."""
+    if completions is None or completions.thread is not None:
+        return
+    settler = threading.Thread(target=_settle_all, args=(completions,), name="pyhost-settler", daemon=True)
+    settler.start()  # may fail: then the next future tries again
+    completions.thread = settler
+    _settlers[:] = [other for other in _settlers if other.thread.is_alive()]
+    _settlers.append(completions)
 
 
-def start_settler():
+def serve(completions):
     """For other objects with a `_settle` that are watched natively."""
     with _lock:
-        _start_settler()
+        _serve(completions)
 
 
-class _Mark:
-    """Stands in the settler's queue behind what has its outcome already."""
-
-    def __init__(self):
-        self.reached = threading.Event()
-
-    def _settle(self):
-        self.reached.set()
-
-
-def await_callbacks():
-    """Returns when the callbacks of all that has its outcome now have run; at once in the thread that runs them."""
-    settler = _settler
+def await_callbacks(completions):
+    """Returns when the callbacks of a pool that has ended have run; at once in the thread that runs them."""
+    settler = completions.thread
     if settler is None or settler is threading.current_thread():
         return
-    mark = _Mark()
-    core.settle_later(mark)
-    while settler.is_alive() and not mark.reached.wait(0.1):  # alive: else it ends with what was pushed before
-        pass
+    while settler.is_alive():
+        settler.join(0.1)
 
 
-def stop_settler(patience=None):
-    """Ends the settler thread once it has settled what was pushed. A later future starts a new one.
+def stop_settlers(patience=None):
+    """Ends the settlers once they have settled what was pushed.
 
-    patience: seconds to wait for it, since callbacks of the user run in it; None: as long as they take
+    patience: seconds to wait for them, since callbacks of the user run there; None: as long as they take
     """
-    global _settler
+    end = None if patience is None else time.monotonic() + patience
     with _lock:
-        settler, _settler = _settler, None
-    if settler is not None:
-        core.close_settled()
-        if settler is not threading.current_thread():
-            settler.join(patience)
+        ended = list(_settlers)
+        _settlers.clear()
+    for completions in ended:
+        completions.close()
+    for completions in ended:
+        if completions.thread is not threading.current_thread():
+            completions.thread.join(None if end is None else max(0, end - time.monotonic()))
 
 
 def _forget():
-    global _lock, _settler
+    global _lock
     _lock = threading.Lock()
-    _settler = None
+    _settlers.clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -146,7 +146,7 @@ class Pool(_Base):
         except TypeError as error:  # not callable, or no arguments
             result = core.failed(AsyncResult, error)
         if callback is not None or error_callback is not None:
-            result._pass_on(callback, error_callback)
+            result._pass_on(callback, error_callback, self._native.completions)
         return result
 
     def map(self, func: Callable[[Any], _T], iterable: Iterable[Any], chunksize: Optional[int] = None) -> List[_T]:
@@ -259,8 +259,8 @@ class Pool(_Base):
             results = self._stream(IMapIterator, func, iterable, star, chunksize,
                                    per_call=self._chunk(iterable, chunksize))
         except (core.MarshalError, TypeError) as error:
-            return MapResult(None, callback, error_callback, error)
-        return MapResult(results, callback, error_callback)
+            return MapResult(None, self._native.completions, callback, error_callback, error)
+        return MapResult(results, self._native.completions, callback, error_callback)
 
     def close(self) -> None:
         """Accepts no more calls. The workers end when those there are have ended; `join` waits for that.
@@ -299,7 +299,7 @@ class Pool(_Base):
         if engine is not None:
             engine.close()
         self._native.wait_drained()
-        await_callbacks()
+        await_callbacks(self._native)
 
 
 if stdlib.Pool is not _Base:

@@ -50,6 +50,24 @@ future = executor.submit(square, 3)
 print(in_child(default), list(results), future.result(timeout=30))
 """)
 
+    def test_a_future_under_way_says_in_a_copy_whose_it_is(self):
+        self.assert_prints("this pool belongs to 9\n", """
+import concurrent.futures
+executor = pyhost.Executor(2, start=sys.argv[1])
+
+def wait_and_square(x, reader): return os.read(os.open(reader, os.O_RDONLY), 1) and square(x)
+path = os.path.join(os.path.dirname(__file__), "gate-" + sys.argv[1])
+os.mkfifo(path)
+future = executor.submit(wait_and_square, 3, path)
+executor.submit(square, 1).add_done_callback(lambda _: None)
+def wait():
+    try: return concurrent.futures.wait([future])
+    except RuntimeError as error: return str(error)[:20]
+there = in_child(wait)
+with open(path, "w") as file: file.write("x")
+print(there, future.result(timeout=30))
+""")
+
     def test_a_task_may_fork(self):
         self.assert_prints("25 36\n", """
 def task(): return in_child(lambda: square(5))

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 import time
 import unittest
@@ -109,6 +110,33 @@ class Futures(WithExecutor):
 
         self.assertTrue(event.wait(30))
         self.assertEqual(results, [2])
+
+    def test_a_callback_may_wait_for_a_future_of_another_pool(self):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        found, over = [], threading.Event()
+        with pyhost.Executor(1, start="fork") as other:
+            awaited = other.submit(os.read, reader, 1)
+            awaited.add_done_callback(lambda _: None)
+
+            def wait_for_it(_):
+                os.write(writer, b"x")
+                found.extend(concurrent.futures.wait([awaited], timeout=20).done)
+                over.set()
+
+            self.executor.submit(echo, 1).add_done_callback(wait_for_it)
+
+            self.assertTrue(over.wait(30))
+            self.assertEqual(found, [awaited])
+
+    def test_the_thread_of_callbacks_ends_with_its_pool(self):
+        with pyhost.Executor(1, start=self.start_method) as other:
+            called = []
+            other.submit(sleep, 0.05).add_done_callback(lambda _: called.append(threading.current_thread()))
+
+        self.assertFalse(called[0].is_alive())
+        self.assertIsNot(called[0], threading.main_thread())
 
     def test_asyncio_awaits_them(self):
         async def main():
