@@ -19,16 +19,11 @@ using Engine = pool::Engine;
 // Straight to the descriptors, as a worker forked by the standard library would print; the draining
 // thread has no GIL, and sys.stdout may belong to a thread that holds it.
 void print_output(int, pool::Stream stream, std::string_view lines) {
-  base::write_all(stream == pool::Stream::out ? STDOUT_FILENO : STDERR_FILENO, lines);
-}
-
-// Of a pool whose workers send log records.
-void print_without_records(int worker, pool::Stream stream, std::string_view lines) {
   if (stream == pool::Stream::err && lines.find('\x1e') != std::string_view::npos) {
     base::write_all(STDERR_FILENO, take_records(lines, true));
     return;
   }
-  print_output(worker, stream, lines);
+  base::write_all(stream == pool::Stream::out ? STDOUT_FILENO : STDERR_FILENO, lines);
 }
 
 void print_notice(std::string_view line) {
@@ -55,7 +50,7 @@ pool::Options common_options(Wanted& wanted) {
   options.load.inheritance = wanted.inheritance;
   options.inherited = std::move(wanted.inherited);
   options.first_identity = wanted.first_identity;
-  options.on_output = wanted.records ? print_without_records : print_output;
+  options.on_output = print_output;
   options.on_notice = print_notice;
   return options;
 }

@@ -37,7 +37,6 @@ struct Wanted {
   std::string inheritance;            // LoadPlan::inheritance
   std::vector<base::HostFd> inherited;
   std::uint32_t first_identity = 0;  // this and the one above as in pool::Options
-  bool records = false;              // workers send log records, see records.h
   std::string python;                // sys.executable
   std::string image;                 // "auto", "libpython", "executable"
 };

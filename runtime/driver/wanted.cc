@@ -102,7 +102,6 @@ bool read_inherited(PyObject* inherited, Wanted& wanted) {
          read_text(inherited, "folder", wanted.folder) &&
          read_text(inherited, "text", wanted.inheritance) &&
          read_number(inherited, "first_identity", wanted.first_identity) &&
-         read_number(inherited, "records", wanted.records) &&
          read_descriptors(setting(inherited, "descriptors"), wanted.inherited);
 }
 

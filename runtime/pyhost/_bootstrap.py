@@ -57,9 +57,17 @@ def _after_context():
 
 
 def _after_tracker():
-    index = _facts().get("tracker")
+    from pyhost import _tracker
+    module, index = sys.modules["multiprocessing.resource_tracker"], _facts().get("tracker")
     if index is not None:
-        sys.modules["multiprocessing.resource_tracker"]._resource_tracker._fd = core.inherited_fd(index)
+        module._resource_tracker._fd = core.inherited_fd(index)
+    _tracker.share(module, _whom_to_ask)
+
+
+def _whom_to_ask():
+    """The mark of records for the driver, and its pid; None in what is no worker of a Python driver."""
+    facts = _facts()
+    return (facts["record_mark"], facts["parent"]) if core.current_worker() >= 0 and facts.get("record_mark") else None
 
 
 def _teach_pickle():
@@ -77,7 +85,7 @@ def _after_logging():
 def send_log_records():
     """Has the driver handle this worker's log records, if it wants them."""
     facts = _facts()
-    if facts.get("record_mark"):
+    if facts.get("records"):
         from pyhost import _records
         _records.install(facts["record_mark"], *facts.get("log_levels") or ())
 
@@ -177,6 +185,8 @@ def identify(number, identity):
     process._current_process = own
     process._parent_process = _parent(process, own)
     _teach_pickle()
+    if "multiprocessing.resource_tracker" in sys.modules:
+        _after_tracker()
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         util._finalizer_registry.clear()

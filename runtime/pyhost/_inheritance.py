@@ -10,22 +10,19 @@ import sys
 
 from pyhost._core import core
 
-# Whether one of them is imported says that shared memory may be made, which workers must not clean up alone.
-_TRACKED = ("multiprocessing.resource_tracker", "multiprocessing.shared_memory")
-
 
 def gather(settings, start, descriptors):
     """The argument `inherited` of `core.Engine`. `descriptors`: those to hand over, to which this adds its own."""
     facts = _facts(settings)
-    tracker = _tracker()
     workers = settings.workers.get("workers") or core.usable_cpus()
-    inherited = {"first_identity": _first_identity(workers), "records": not settings.as_stdlib}
+    inherited = {"first_identity": _first_identity(workers)}
     if start != "fork":
         facts.update(_multiprocessing_facts())
         if not settings.as_stdlib:
             facts.update(_logging_facts())
         if settings.main == "import":
             facts["main"] = main_module()
+        tracker = _tracker()
         if tracker is not None:
             facts["tracker"] = len(descriptors)
             descriptors.append(tracker)
@@ -58,9 +55,8 @@ def refuse_while_importing_main():
 
 def _facts(settings):
     """Of this process, whatever the start method."""
-    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method}
-    if not settings.as_stdlib:
-        facts["record_mark"] = core.record_mark()
+    facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method,
+             "record_mark": core.record_mark(), "records": not settings.as_stdlib}
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         own = process.current_process()
@@ -117,11 +113,14 @@ def _multiprocessing_facts():
 
 
 def _tracker():
-    """The descriptor of the process that cleans up shared memory and semaphores, started if need be; or None."""
-    if not any(name in sys.modules for name in _TRACKED):
+    """The descriptor of the process that cleans up shared memory and semaphores, if it runs; or None.
+
+    One that is started later is handed over when a worker asks for it.
+    """
+    if "multiprocessing.resource_tracker" not in sys.modules:
         return None
-    from multiprocessing import resource_tracker
-    return resource_tracker.getfd()
+    from pyhost import _tracker
+    return _tracker.running()
 
 
 def _first_identity(workers):

@@ -76,6 +76,10 @@ def handle(texts, dropped):
     import logging
     for text in texts:
         try:
+            if text[:1] == b"?":
+                from pyhost import _tracker
+                _tracker.answer(text[1:].decode())
+                continue
             record = logging.makeLogRecord(pickle.loads(binascii.a2b_base64(text)))
             logger = logging.getLogger(record.name) if record.name != "root" else logging.root
             if logger.isEnabledFor(record.levelno):

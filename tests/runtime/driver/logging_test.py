@@ -179,22 +179,6 @@ class Scripts(DriverCase):
 
         self.assertEqual((outcome.out, outcome.err.count("pyhost-record")), ("", 2))
 
-    def test_pools_that_log_as_the_standard_library_does_have_no_records_taken_out(self):
-        script = self.script(textwrap.dedent("""
-            import concurrent.futures, multiprocessing, sys
-            from pyhost._core import core
-
-            def work(mark):
-                print(mark + "text", file=sys.stderr)
-
-            if __name__ == "__main__":
-                multiprocessing.set_start_method("fork")
-                with concurrent.futures.ProcessPoolExecutor(1) as executor:
-                    executor.submit(work, core.record_mark()).result()
-        """))
-
-        self.assert_says(self.pyhost("run", script).err, "pyhost-record", "text")
-
     def test_long_records_and_lines_of_many_threads_arrive_whole(self):
         outcome = self.output("""
             import logging, sys, threading, pyhost

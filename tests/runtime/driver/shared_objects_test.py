@@ -236,6 +236,28 @@ if __name__ == "__main__":
             self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "[] 1\n['from a task']\n"))
 
 
+MAKE_AND_READ = """
+def make(size):
+    from multiprocessing import shared_memory
+    memory = shared_memory.SharedMemory(create=True, size=size)
+    memory.buf[:5] = b"hello"
+    memory.close()
+    return memory.name
+
+def make_inside():
+    import pyhost
+    return pyhost.submit(make, 10).result(30)
+
+def read(name):
+    from multiprocessing import shared_memory
+    memory = shared_memory.SharedMemory(name)
+    content = bytes(memory.buf[:5])
+    memory.close()
+    memory.unlink()
+    return content
+"""
+
+
 class Trackers(DriverCase):
     def test_memory_made_in_a_worker_outlives_it(self):
         for start in ("fork", "zygote", "spawn"):
@@ -259,6 +281,59 @@ if __name__ == "__main__":
     memory.unlink()
 """)
                 self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "b'hello' True\n"))
+
+    def test_memory_that_a_worker_makes_first_is_the_drivers_too(self):
+        for start in ("fork", "zygote", "spawn"):
+            with self.subTest(start=start):
+                outcome = self.run_python(MAKE_AND_READ + f"""
+import pyhost
+if __name__ == "__main__":
+    with pyhost.Executor(2, start="{start}") as executor:
+        names = [executor.submit(make, 10).result(30), pyhost.submit(make_inside).result(30)]
+    print(read(names[0]), read(names[1]))
+""")
+                self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "b'hello' b'hello'\n"))
+
+    def test_so_is_that_of_workers_of_adopted_pools(self):
+        for method in ("fork", "forkserver", "spawn"):
+            with self.subTest(method=method):
+                outcome = self.pyhost("run", self.script(MAKE_AND_READ + f"""
+import multiprocessing
+if __name__ == "__main__":
+    with multiprocessing.get_context("{method}").Pool(2) as pool:
+        name = pool.apply(make, (10,))
+        pool.close()
+        pool.join()
+    print(read(name))
+"""))
+                self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "b'hello'\n"))
+
+    def test_a_program_whose_workers_need_no_tracker_starts_none(self):
+        outcome = self.run_python("""
+import pyhost
+from multiprocessing import resource_tracker, shared_memory
+if __name__ == "__main__":
+    with pyhost.Executor(1, start="zygote") as executor:
+        executor.submit(abs, 1).result(30)
+    print(resource_tracker._resource_tracker._fd)
+""")
+        self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "None\n"))
+
+    def test_a_worker_whose_stderr_leads_elsewhere_has_a_tracker_of_its_own(self):
+        outcome = self.run_python("""
+import os, pyhost
+def own():
+    from pyhost import _tracker
+    _tracker._PATIENCE = 0.01
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    from multiprocessing import resource_tracker
+    resource_tracker.ensure_running()
+    return resource_tracker._resource_tracker._pid is not None
+if __name__ == "__main__":
+    with pyhost.Executor(1, start="zygote") as executor:
+        print(executor.submit(own).result(30))
+""")
+        self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True\n"))
 
 
 if __name__ == "__main__":
