@@ -9,6 +9,7 @@
 #include <Python.h>
 #include <base/system.h>
 #include <driver/driver.h>
+#include <driver/imports.h>
 #include <driver/snapshot.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
@@ -41,6 +42,7 @@ void flush_standard_streams() {
 [[noreturn]] void become_zygote(pid_t watcher, UniqueFd control) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != watcher) _exit(1);
   PyOS_AfterFork_Child();
+  forget_imports();
   run_zygote(control.release(), true);
   _exit(1);  // it does not return
 }
@@ -77,6 +79,7 @@ void set_zygote(RunZygote run) {
 
 Result<process::Started> take_snapshot() {
   flush_standard_streams();
+  await_imports();
   Result<base::SocketPair> sockets = base::socket_pair();
   if (!sockets.ok()) return std::move(sockets).error();
   Result<UniqueFd> host = base::open_pidfd(getpid());

@@ -8,7 +8,7 @@ namespace pyhost::driver {
 
 // Forks the watcher, which forks the zygote: a copy of the calling interpreter as it is now, with
 // the at-fork hooks of Python and of the user. Error `startup`: the machine has no room for more
-// processes. Requires: the GIL.
+// processes. Requires: the GIL, which others have while one of them is importing.
 Result<process::Started> take_snapshot();
 
 // Hands out `first`, then takes new snapshots (the zygote died) on whichever thread asks.

@@ -209,18 +209,23 @@ int run_file(PyObject* name) {
   return PyRun_AnyFileExFlags(file, path.c_str(), 1, &flags) == 0 ? 0 : 1;
 }
 
+// From 3.13 on tracebacks show the source of a command, which CPython keeps in `linecache`: under
+// its name at first, under what identifies a code object in later releases.
 #if PY_VERSION_HEX >= 0x030D0000
-// From 3.13 on tracebacks show the source of a command, which CPython keeps in `linecache`; what it
-// keeps now is the boot line. The key is the name at first, the code object in later releases.
-void keep_command_source(PyObject* code, PyObject* source) {
-  const PyRef linecache = PyRef::steal(PyImport_ImportModule("linecache"));
-  const PyRef cache =
-      linecache ? PyRef::steal(PyObject_GetAttrString(linecache.get(), "cache")) : PyRef();
-  const PyRef name = PyRef::steal(PyUnicode_FromString("<string>"));
-  if (cache && PyDict_Check(cache.get()) && PyDict_DelItem(cache.get(), name.get()) < 0) {
-    PyErr_Clear();
+// What is kept now is the boot line, which is nobody's.
+void forget_kept_sources() {
+  PyObject* linecache = PyDict_GetItemString(PyImport_GetModuleDict(), "linecache");
+  for (const char* name : {"cache", "_interactive_cache"}) {
+    const PyRef kept = PyRef::steal(linecache ? PyObject_GetAttrString(linecache, name) : nullptr);
+    if (kept && PyDict_Check(kept.get())) PyDict_Clear(kept.get());
   }
-  if (code != nullptr && linecache) {
+  PyErr_Clear();
+}
+
+void keep_source(PyObject* code, PyObject* source) {
+  const PyRef linecache = PyRef::steal(PyImport_ImportModule("linecache"));
+  const PyRef name = PyRef::steal(PyUnicode_FromString("<string>"));
+  if (linecache && name) {
     const bool by_code = PyObject_HasAttrString(linecache.get(), "_interactive_cache") != 0;
     PyRef::steal(PyObject_CallMethod(linecache.get(), "_register_code", "OOO",
                                      by_code ? code : name.get(), source, name.get()));
@@ -232,13 +237,13 @@ int run_source(const char* bytes, PyObject* source, PyCompilerFlags& flags) {
   const PyRef code =
       PyRef::steal(Py_CompileStringExFlags(bytes, "<string>", Py_file_input, &flags, -1));
   if (!code) return failed();
-  keep_command_source(code.get(), source);
+  keep_source(code.get(), source);
   PyObject* names = PyModule_GetDict(PyImport_AddModule("__main__"));
   if (!PyRef::steal(PyEval_EvalCode(code.get(), names, names))) return failed();
   return 0;
 }
 #else
-void keep_command_source(PyObject* /*code*/, PyObject* /*source*/) {}
+void forget_kept_sources() {}
 
 int run_source(const char* bytes, PyObject* /*source*/, PyCompilerFlags& flags) {
   return PyRun_SimpleStringFlags(bytes, &flags) == 0 ? 0 : 1;
@@ -269,7 +274,7 @@ int run_named_module(PyObject* name) {
 
 int run_target(const Target& target) {
   set_arguments(target);
-  keep_command_source(nullptr, nullptr);  // the boot line's is nobody's
+  forget_kept_sources();
   if (target.mode == "module") return run_named_module(target.name.get());
   if (target.mode == "command") return run_command(target.name.get());
   return run_file(target.name.get());

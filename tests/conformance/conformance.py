@@ -18,7 +18,8 @@ def exclusions(suite):
     for line in (HERE / "exclusions.txt").read_text().splitlines():
         if line.strip() and not line.startswith("#"):
             name, test, reason = line.split(None, 2)
-            if name == suite:
+            name, _, since = name.partition(">=")
+            if name == suite and sys.version_info >= tuple(int(number) for number in since.split(".") if number):
                 found[test] = reason
     return found
 

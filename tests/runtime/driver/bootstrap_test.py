@@ -3,7 +3,7 @@
 import os
 import unittest
 
-from driver_case import DriverCase, PACKAGES, harness
+from driver_case import DriverCase, PYTHON_PATH, harness
 
 ENGINE = """
 import os, sys
@@ -60,7 +60,7 @@ print(call(look) == look(), look()[0])
 engine.close()
 """)
             outcome = self.run_program(harness.PYTHON, "-O", "-W", "error::UserWarning", script,
-                                       env={"PYTHONPATH": str(PACKAGES)})
+                                       env={"PYTHONPATH": PYTHON_PATH})
             self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True 1\n"))
 
     def test_multiprocessing_knows_what_it_knows_in_the_driver(self):
@@ -87,7 +87,7 @@ engine.close()
 
     def test_it_does_where_it_was_imported_before_pyhost(self):
         (self.folder / "sitecustomize.py").write_text("import multiprocessing.resource_tracker")
-        path = os.pathsep.join([str(PACKAGES), str(self.folder)])
+        path = os.pathsep.join([PYTHON_PATH, str(self.folder)])
         for start in STARTS:
             script = self.script(ENGINE + f"""
 import multiprocessing
@@ -136,7 +136,7 @@ if __name__ == "__main__":
         package.mkdir()
         (package / "__init__.py").write_text("")
         (package / "till.py").write_text(IMPORTING + self.body("zygote"))
-        path = os.pathsep.join([str(PACKAGES), str(self.folder)])
+        path = os.pathsep.join([PYTHON_PATH, str(self.folder)])
 
         self.check(self.run_program(harness.PYTHON, "-m", "shop.till", env={"PYTHONPATH": path}))
 
@@ -150,7 +150,7 @@ if __name__ == "__main__":
     print(call(double, Point(7)).x)
     engine.close()
 """)
-        outcome = self.run_program(harness.PYTHON, str(archive), env={"PYTHONPATH": str(PACKAGES)})
+        outcome = self.run_program(harness.PYTHON, str(archive), env={"PYTHONPATH": PYTHON_PATH})
 
         self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "14\n"))
 

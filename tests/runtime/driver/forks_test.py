@@ -4,9 +4,11 @@ import unittest
 
 from driver_case import DriverCase
 
+# From 3.12 on os.fork() warns of the threads that a pool has, as the standard library's.
 PROGRAM = """
-import multiprocessing, os, sys, threading
+import multiprocessing, os, sys, threading, warnings
 import pyhost
+warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
 
 def square(x): return x * x
 
@@ -121,6 +123,41 @@ print(pyhost._settings.choose_start("auto"), pyhost.submit(square, 3).result(tim
 release.set()
 """)
         self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "zygote 9\n", ""), outcome)
+
+    def run_beside_an_import(self, ends):
+        """A task imports `begun` too, which a thread of the driver is importing as it forks."""
+        (self.folder / "begun.py").write_text("""
+import __main__
+FIRST = 1
+__main__.begun.set()
+__main__.go_on.wait()
+SECOND = 2
+""")
+        return self.run_python(f"""
+import threading, pyhost
+begun, go_on = threading.Event(), threading.Event()
+def load(): import begun
+def names():
+    import begun
+    return [name for name in vars(begun) if name.isupper()]
+thread = threading.Thread(target=load)
+thread.start()
+begun.wait()
+if {ends}: threading.Timer(0.2, go_on.set).start()
+with pyhost.Executor(1, start="fork") as executor:
+    print(executor.submit(names).result(timeout=30))
+go_on.set()
+""")
+
+    def test_workers_have_whole_what_another_thread_was_importing(self):
+        outcome = self.run_beside_an_import(ends=True)
+
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "['FIRST', 'SECOND']\n", ""), outcome)
+
+    def test_workers_do_not_wait_for_an_import_that_lasts(self):
+        outcome = self.run_beside_an_import(ends=False)
+
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "['FIRST']\n", ""), outcome)
 
     def test_many_threads_may_make_the_first_call_at_once(self):
         outcome = self.run_python(PROGRAM + """

@@ -8,6 +8,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import textwrap
 import threading
 import time
@@ -615,6 +616,7 @@ class Programs(DriverCase):
 
         self.assertEqual((done.status, done.out, done.err), (0, "end\n", ""))
 
+    @unittest.skipIf((3, 12) <= sys.version_info < (3, 12, 2), "this Python starts no threads by then")
     def test_threads_may_use_a_pool_after_the_main_thread_ended(self):
         done = self.run_dedented("""
             import threading, pyhost

@@ -125,7 +125,8 @@ print(executor.submit(pow, 2, 5).result())
 class Forks(DriverCase):
     def test_user_code_may_fork_and_use_a_pool_of_its_own_there(self):
         outcome = self.run_python("""
-import os, pyhost
+import os, pyhost, warnings
+warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)  # a pool has threads
 print(pyhost.submit(pow, 2, 3).result(), flush=True)
 pid = os.fork()
 if pid == 0:
