@@ -23,6 +23,14 @@ if(PYHOST_SANITIZE)
   add_link_options(-fsanitize=${PYHOST_SANITIZE})
 endif()
 
+# pyhost_static_runtime(TARGET): libstdc++ and libgcc are linked in. To load them takes longer than all else that the
+# command, or the core, does until it begins. The sanitizers want the shared ones.
+function(pyhost_static_runtime target)
+  if(NOT PYHOST_SANITIZE)
+    target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc LINKER:--exclude-libs,ALL)
+  endif()
+endfunction()
+
 find_program(PYHOST_CCACHE ccache)
 if(PYHOST_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${PYHOST_CCACHE})
