@@ -284,6 +284,11 @@ void Engine::State::stop_workers(Lock& lock, bool kill_now) {
       kill(worker);
     }
   }
+  // Zygotes end with their last worker: now, not when somebody here has noticed that it ended.
+  for (const Zygote& zygote : zygotes) {
+    if (!zygote.control) continue;
+    (void)process::send_control(zygote.control.get(), {.kind = process::ControlKind::stop});
+  }
   const auto ended = [this] {
     return std::all_of(workers.begin(), workers.end(), [](const Worker& worker) {
       return worker.state == WorkerState::absent || worker.ended;

@@ -139,6 +139,9 @@ struct Options {
   process::StartZygote start_zygote;
   process::LoadPlan load;
   bool zygote_per_worker = false;  // start method `spawn`
+  // Zygotes are copies of this process: they have nothing to load, so workers are asked of them
+  // before they said `ready`.
+  bool zygote_is_copy = false;
   std::uint64_t max_shared_bytes =
       0;  // pages in calls under way; 0: a quarter of base::usable_memory()
   base::Duration startup_limit = std::chrono::seconds(60);  // for a zygote to say `ready`

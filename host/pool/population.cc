@@ -66,7 +66,9 @@ void Engine::State::spawn_missing(base::Moment now) {
     Worker* slot = free_slot(now);
     if (slot == nullptr) return;
     Zygote& zygote = zygote_of(*slot);
-    if (zygote.state != ZygoteState::ready) {
+    const bool can_fork = zygote.state == ZygoteState::ready ||
+                          (zygote.state == ZygoteState::loading && options.zygote_is_copy);
+    if (!can_fork) {
       zygote.wanted = true;  // start_zygotes comes next
     } else if (auto spawned = spawn(*slot, zygote); !spawned.ok()) {
       on_spawn_failure(*slot, std::move(spawned).error());

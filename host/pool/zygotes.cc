@@ -32,7 +32,11 @@ void Engine::State::start_zygotes(Lock& lock) {
     lock.lock();
     auto adopted =
         started.ok() ? adopt(i, std::move(*started)) : Result<void>(std::move(started).error());
-    if (!adopted.ok()) fail_start(std::move(adopted).error());
+    if (!adopted.ok()) {
+      fail_start(std::move(adopted).error());
+    } else if (options.zygote_is_copy) {
+      spawn_missing(base::now());
+    }
   }
 }
 

@@ -93,6 +93,7 @@ Result<std::shared_ptr<Engine>> start_forked(Wanted& wanted) {
   if (!first.ok()) return std::move(first).error();
   pool::Options options = common_options(wanted);
   options.start_zygote = snapshots(std::move(*first));
+  options.zygote_is_copy = true;
   return without_gil([&] { return Engine::start(std::move(options)); });
 }
 
