@@ -40,7 +40,10 @@ bool fill(PyObject* module) {
     if (PyModule_AddFunctions(module, table) < 0) return false;
   }
   if (!add(module, "MarshalError", pyhost::python::marshal_error()) ||
-      !add(module, "TaskInterrupted", pyhost::worker::task_interrupted())) {
+      !add(module, "TaskInterrupted", pyhost::worker::task_interrupted()) ||
+      // Those of `contextvars`, which is not worth importing where the script has none.
+      !add(module, "Context", reinterpret_cast<PyObject*>(&PyContext_Type)) ||
+      !add(module, "ContextVar", reinterpret_cast<PyObject*>(&PyContextVar_Type))) {
     return false;
   }
   pyhost::driver::set_zygote(pyhost::worker::run_zygote);

@@ -2,6 +2,7 @@
 #include <base/system.h>
 #include <driver/bell.h>
 #include <driver/completions.h>
+#include <driver/context.h>
 #include <driver/driver.h>
 #include <driver/engine_object.h>
 #include <driver/handle.h>
@@ -52,6 +53,10 @@ PyObject* mark_of_records(PyObject*, PyObject*) {
   return PyUnicode_FromStringAndSize(mark.data(), static_cast<Py_ssize_t>(mark.size()));
 }
 
+PyObject* tell_context(PyObject* /*module*/, PyObject* /*unused*/) {
+  return PyBool_FromLong(has_context() ? 1 : 0);
+}
+
 PyMethodDef kMethods[] = {
     {"await_records", finish_records, METH_NOARGS, "waits until log records are handled"},
     {"record_mark", mark_of_records, METH_NOARGS,
@@ -61,6 +66,7 @@ PyMethodDef kMethods[] = {
     {"usable_cpus", usable_cpus, METH_NOARGS, "CPUs this process may use: affinity and quota"},
     {"reserve_identities", reserve_identities, METH_VARARGS,
      "reserve_identities(at_least, count): the first of so many numbers for workers"},
+    {"has_context", tell_context, METH_NOARGS, "whether this thread has context variables set"},
     {"failed", failed, METH_VARARGS, "failed(type, exception): a task that has that outcome"},
     {nullptr, nullptr, 0, nullptr}};
 

@@ -4,6 +4,7 @@ A finder of the core, in front of sys.meta_path, asks `find_spec` for the module
 executed as ever; then its part replaces the class in it.
 """
 
+import gc
 import sys
 
 from pyhost import _interrupts
@@ -62,8 +63,14 @@ class _Loader:
 
     def exec_module(self, module):
         module.__spec__.loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        adopt(module)
+        was_enabled = gc.isenabled()
+        gc.disable()  # it would look through all that is imported again and again, and none of that is garbage
+        try:
+            self._loader.exec_module(module)
+            adopt(module)
+        finally:
+            if was_enabled:
+                gc.enable()
 
 
 def _is_wanted(name):

@@ -5,7 +5,7 @@ import sys
 import threading
 import weakref
 
-from pyhost import _context, _inheritance, _initializer, _lifecycle, _limits, _main, _settings
+from pyhost import _inheritance, _lifecycle, _limits, _main, _settings
 from pyhost._core import core
 from pyhost._functions import Functions, register
 from pyhost._pickling import Pickling
@@ -105,6 +105,7 @@ class Engine:
         context = self._carry() if self._carry is not None else None
         if context is None:
             return items, int(star)
+        from pyhost import _context
         return _context.within(iter(items), star, context), 2
 
     def _number_for_map(self, function):
@@ -202,7 +203,7 @@ class Engine:
             if self._native is None:
                 self._process = _process
                 self._native = self._make_engine(function) if self._settings.as_stdlib else \
-                    _context.Context().run(self._make_engine, function)  # workers begin without the caller's
+                    core.Context().run(self._make_engine, function)  # workers begin without the caller's
             return self._native
 
     def _is_copy(self):
@@ -216,6 +217,8 @@ class Engine:
         pickling = Pickling(snapshot)
         pickling.is_told = "multiprocessing.context" in sys.modules
         initializer, descriptors, preload = None, [], [*_settings.preload(), *self._settings.preload]
+        if self._initializer is not None:
+            from pyhost import _initializer
         if self._initializer is not None and start == "fork":
             pickling.inherited = _initializer.Inherited(self._initializer, self._initargs)
             initializer = pickling.inherited.wanted()
@@ -230,7 +233,7 @@ class Engine:
             inherited=inherited)
         self._facts = inherited["text"]
         if not self._settings.as_stdlib:
-            engine.carry = self._carry = _context.carrier(pickling.dumps)
+            engine.carry = self._carry = _carrier(pickling.dumps)
         self._functions = Functions(engine, pickling)
         if registered is not None:
             self._functions.of_snapshot(function, registered)
@@ -295,6 +298,20 @@ class Engine:
                 await_callbacks(engine)
             else:
                 _lifecycle.drain_later(engine, self.killed_at_exit)
+
+
+def _carrier(dumps):
+    """`_context.carrier(dumps)`, made when there is a context: a script without context variables need not import it."""
+    made = []
+
+    def carry():
+        if not core.has_context():
+            return None
+        if not made:
+            from pyhost import _context
+            made.append(_context.carrier(dumps))
+        return made[0]()
+    return carry
 
 
 def await_callbacks(native):

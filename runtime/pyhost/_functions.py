@@ -9,7 +9,7 @@ import sys
 import types
 import weakref
 
-from pyhost import _main, _remote, _wrappers
+from pyhost import _main, _wrappers
 from pyhost._core import core
 
 
@@ -104,6 +104,7 @@ class Functions:
 
     def _number_of_apply(self):
         if self._apply is None:
+            from pyhost import _remote
             self._apply = self._define(_remote.apply)
         return self._apply
 

@@ -16,7 +16,10 @@ def gather(settings, start, descriptors):
     facts = _facts(settings)
     workers = settings.workers.get("workers") or core.usable_cpus()
     inherited = {"first_identity": _first_identity(workers)}
-    if start != "fork":
+    if start == "fork":
+        if "multiprocessing.context" in sys.modules or "logging" in sys.modules:
+            __import__("pyhost._bootstrap")  # an import after the fork would copy hundreds of pages
+    else:
         facts.update(_multiprocessing_facts())
         if not settings.as_stdlib:
             facts.update(_logging_facts())

@@ -10,9 +10,8 @@ import pickle
 import sys
 import types
 import weakref
-from contextvars import ContextVar
 
-from pyhost import _context, _main, _refused, _spawning, _wrappers
+from pyhost import _main, _spawning, _wrappers
 from pyhost._core import core
 
 MarshalError = core.MarshalError
@@ -100,7 +99,8 @@ def pickler_class(cloudpickle):
                     raise _needs_cloudpickle(thing)
                 if _wrappers.is_dispatcher(thing):
                     return _wrappers.reduce_dispatcher(thing)
-            elif type(thing) is ContextVar:
+            elif type(thing) is core.ContextVar:
+                from pyhost import _context
                 return _context.reduce_variable(thing) or NotImplemented
             elif _wrappers.is_named_in_main(thing) and type(thing) not in getattr(self, "dispatch_table", ()):
                 return self._reduce_named(thing)
@@ -254,6 +254,7 @@ class Pickling:
         except MarshalError:
             raise
         except Exception as error:
+            from pyhost import _refused
             raise _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error) from error
 
     def dumps_for_start(self, thing):
@@ -263,6 +264,7 @@ class Pickling:
         except (MarshalError, RuntimeError):
             raise
         except Exception as error:
+            from pyhost import _refused
             raise _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error) from error
 
 

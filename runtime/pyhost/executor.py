@@ -5,14 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import signal
 
-from pyhost import _limits, _remote, _settings
+from pyhost import _limits, _settings
 from pyhost._core import core
-from pyhost._limited import Limited
 from pyhost._engine import Engine
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
+    from pyhost._limited import Limited
     from pyhost._processes import WorkerProcess
     from pyhost._stacks import WorkerStack
 
@@ -87,6 +87,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         if start is None and method is not None:
             start = _settings.start_of_method(method)
         if on_crash == "pool" and initializer is not None:
+            from pyhost import _remote
             initializer = _remote.LoggedInitializer(initializer)
         if method in ("spawn", "forkserver"):
             max_workers = _settings.as_needed(max_workers)
@@ -143,9 +144,11 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         `memory` is a limit of workers: calls with one of their own get workers of their own, as many as this
         executor has.
         """
+        from pyhost._limited import Limited
         engine = self._engine
-        return Limited(lambda: engine, {}, capture=self._capture).options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on,
-                                                   grace=grace, memory=memory, capture=capture)
+        same = Limited(lambda: engine, {}, capture=self._capture)
+        return same.options(timeout=timeout, cpu=cpu, retries=retries, retry_on=retry_on, grace=grace, memory=memory,
+                            capture=capture)
 
     def _map_lazily(self, fn, *iterables, chunksize=1, buffersize=None):
         """As `pyhost.map`."""
