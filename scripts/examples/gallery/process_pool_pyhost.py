@@ -1,21 +1,19 @@
-"""The Mandelbrot set, as process_pool.py draws it, with pyhost: a call that takes too long would be stopped."""
+"""The longest Collatz chain, as process_pool.py finds it, with pyhost: a part that takes too long would be stopped."""
 
 import pyhost
 
-WIDTH, HEIGHT, LIMIT = 72, 24, 1500
+
+def steps(n):
+    count = 0
+    while n > 1:
+        n, count = 3 * n + 1 if n % 2 else n // 2, count + 1
+    return count
 
 
-def row(y):
-    text = ""
-    for x in range(WIDTH):
-        c = complex(-2.1 + 2.8 * x / WIDTH, -1.2 + 2.4 * y / (HEIGHT - 1))
-        z, steps = 0j, 0
-        while abs(z) <= 2 and steps < LIMIT:
-            z, steps = z * z + c, steps + 1
-        text += "#" if steps == LIMIT else " .:-=+*%"[steps.bit_length() % 8]
-    return text.rstrip()
+def longest(first, last):
+    return max((steps(n), n) for n in range(first, last + 1))
 
 
 with pyhost.Executor(max_workers=2, timeout=30) as executor:
-    futures = [executor.submit(row, y) for y in range(HEIGHT)]
-    print("\n".join(future.result() for future in futures))
+    futures = [executor.submit(longest, first, first + 49) for first in range(1, 20_000, 50)]
+    print("up to 20000 the longest chain has %d steps and begins at %d" % max(future.result() for future in futures))
