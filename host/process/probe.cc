@@ -20,7 +20,8 @@ namespace {
 // refused by its version and not by a syntax error. No `json`: importing it doubles the time.
 // The current folder leaves sys.path first: a file `sysconfig.py` there must not be imported.
 // /proc/self/maps and not the ELF header tells the library: it also sees RPATH, LD_LIBRARY_PATH
-// and launchers that exec the real interpreter.
+// and launchers that exec the real interpreter. A venv's base calls itself by the venv's name up to
+// 3.10.
 constexpr const char* kQuestion = R"(
 import sys
 sys.path[:] = [p for p in sys.path if p]
@@ -28,6 +29,8 @@ import os, sysconfig
 var = sysconfig.get_config_var
 base = getattr(sys, '_base_executable', None) or sys.executable
 prefix = getattr(sys, 'base_prefix', sys.prefix)
+if prefix != sys.prefix and base == sys.executable:
+    base = os.path.join(prefix, 'bin', 'python%d.%d' % sys.version_info[:2])
 name = var('INSTSONAME') or ''
 arch = var('MULTIARCH') or ''
 libdir = var('LIBDIR') or ''

@@ -83,8 +83,7 @@ class Engine:
         are asked for or not. `star`: the one iterable has the arguments of each call."""
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError(f"buffersize is {buffersize}; it must be at least 1, or None")
+        _settings.check_buffersize(buffersize)
         if star:
             items = map(tuple, iterables[0])
         elif len(iterables) != 1:

@@ -98,6 +98,16 @@ def as_needed(max_workers):
     return (1, max_workers) if isinstance(max_workers, int) and max_workers > 0 else max_workers
 
 
+def check_buffersize(buffersize):
+    """How far a map may read ahead; refused in the words of the standard library."""
+    if buffersize is None:
+        return
+    if not hasattr(buffersize, "__index__"):
+        raise TypeError(f"buffersize must be an integer or None, and is `{buffersize!r:.200}`")
+    if buffersize < 1:
+        raise ValueError(f"buffersize must be None or > 0, and is {buffersize}")
+
+
 def start_told():
     """The start method `pyhost run` was told, or None."""
     return _options.get("start")

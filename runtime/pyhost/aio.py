@@ -19,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, AsyncIterable, AsyncIterator, Callable, Iterable, Optional, TypeVar, Union
 
 import pyhost
-from pyhost import _aio_input
+from pyhost import _aio_input, _settings
 from pyhost._core import core
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def map(fn: Callable[..., _T], *iterables: Union[Iterable[Any], AsyncIterable[An
         raise TypeError("map() needs at least one iterable")
     if not callable(fn):
         raise TypeError(f"`{fn!r:.200}` is not callable")
-    if buffersize is not None and buffersize < 1:
-        raise ValueError(f"buffersize is {buffersize}; it must be at least 1, or None")
+    _settings.check_buffersize(buffersize)
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
     start = pyhost.map if executor is None else _checked(executor)._map_lazily

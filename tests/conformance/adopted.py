@@ -1,9 +1,9 @@
 """CPython's tests of multiprocessing.Pool, unchanged, in `pyhost run`, which adopts it."""
 
-import importlib
 import sys
 
 import conformance
+import cpython
 import interpreter
 
 CASES = ("WithProcessesTestPool", "WithProcessesTestPoolWorkerErrors", "WithProcessesTestPoolWorkerLifetime",
@@ -16,5 +16,5 @@ sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = sys.module
 def run(suite, method):
     """Runs the tests of one start method, and exits."""
     interpreter.become_pyhost_run()
-    tests = importlib.import_module(f"test.test_multiprocessing_{method}")
+    tests = cpython.load(f"test_multiprocessing_{method}", "test_processes", "test_manager", "test_threads", "test_misc")
     conformance.run(suite, [getattr(tests, case) for case in CASES], at_least=84)

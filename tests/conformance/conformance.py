@@ -13,14 +13,14 @@ sys.path.insert(0, str(PACKAGES))
 
 
 def exclusions(suite):
-    """{test: reason} of one suite."""
+    """{test: whether every release has it} of one suite."""
     found = {}
     for line in (HERE / "exclusions.txt").read_text().splitlines():
         if line.strip() and not line.startswith("#"):
-            name, test, reason = line.split(None, 2)
+            name, test, _reason = line.split(None, 2)
             name, _, since = name.partition(">=")
             if name == suite and sys.version_info >= tuple(int(number) for number in since.split(".") if number):
-                found[test] = reason
+                found[test] = not since
     return found
 
 
@@ -39,7 +39,7 @@ def tests_in(suite):
 
 
 def without_excluded(suite, tests):
-    """The tests as one TestSuite, and one more: that every exclusion still names a test."""
+    """The tests as one TestSuite, and one more: that an exclusion still names a test."""
     excluded = exclusions(suite)
     kept, used = [], set()
     for test in tests:
@@ -50,7 +50,7 @@ def without_excluded(suite, tests):
 
     class Exclusions(unittest.TestCase):
         def test_each_names_a_test(self):
-            self.assertEqual(excluded.keys() - used, set())
+            self.assertEqual({test for test in excluded.keys() - used if excluded[test]}, set())
 
     return unittest.TestSuite([*kept, Exclusions("test_each_names_a_test")])
 

@@ -4,10 +4,11 @@ import concurrent.futures
 import time
 
 import conformance  # first: it finds the package
-import cpython_futures
+import cpython
 import pyhost
 
-cpython = cpython_futures.load()
+suite = cpython.load("test_concurrent_futures", "util", "executor", "test_as_completed", "test_deadlock", "test_future",
+                     "test_init", "test_process_pool", "test_shutdown", "test_wait")
 
 
 class Executor(pyhost.Executor):
@@ -63,33 +64,37 @@ import pyhost
 concurrent.futures.Executor = pyhost.Executor
 """
 
-_assert_python_ok = cpython.assert_python_ok
+_assert_python_ok = suite.assert_python_ok
 
 
 def assert_python_ok(option, script):
     return _assert_python_ok(option, f"{PRELUDE}\n{script}")
 
 
-def case(mixin, pool, bases=(cpython.BaseTestCase,)):
+def case(mixin, pool, bases=(suite.BaseTestCase,)):
     """As the tests' own `create_executor_tests`."""
     name = f"{pool.__name__[:-len('Mixin')]}{mixin.__name__.replace('Mixin', '')}"
     return type(name, (mixin, pool, *bases), {"executor_type": Executor, "__module__": __name__})
 
 
 def cases():
-    everything = (cpython.InitializerMixin, cpython.FailingInitializerMixin, cpython.ProcessPoolShutdownTest,
-                  cpython.WaitTests, cpython.AsCompletedTests, cpython.ProcessPoolExecutorTest,
-                  cpython.ExecutorDeadlockTest)
-    found = [case(mixin, cpython.ProcessPoolForkMixin) for mixin in everything]
+    everything = (suite.InitializerMixin, suite.FailingInitializerMixin, suite.ProcessPoolShutdownTest,
+                  suite.WaitTests, suite.AsCompletedTests, suite.ProcessPoolExecutorTest, suite.ExecutorDeadlockTest)
+    found = [case(mixin, suite.ProcessPoolForkMixin) for mixin in everything]
     # What does not take its time by sleeping, once more with workers that are no copies of the driver.
-    for mixin in (cpython.InitializerMixin, cpython.FailingInitializerMixin, cpython.ProcessPoolShutdownTest,
-                  cpython.ProcessPoolExecutorTest, cpython.ExecutorDeadlockTest):
-        found.append(case(mixin, cpython.ProcessPoolSpawnMixin))
-    return [*found, cpython.FutureTests]
+    for mixin in (suite.InitializerMixin, suite.FailingInitializerMixin, suite.ProcessPoolShutdownTest,
+                  suite.ProcessPoolExecutorTest, suite.ExecutorDeadlockTest):
+        found.append(case(mixin, suite.ProcessPoolSpawnMixin))
+    if hasattr(suite, "FailingInitializerResourcesTest"):
+        # It finds the tests to run by their names.
+        for name, pool in (("Spawn", suite.ProcessPoolSpawnMixin), ("Forkserver", suite.ProcessPoolForkserverMixin)):
+            cpython.replace(suite, f"ProcessPool{name}FailingInitializerTest", case(suite.FailingInitializerMixin, pool))
+        found.append(suite.FailingInitializerResourcesTest)
+    return [*found, suite.FutureTests]
 
 
 if __name__ == "__main__":
     concurrent.futures.ProcessPoolExecutor = ByName
-    cpython_futures.replace(cpython, "assert_python_ok", assert_python_ok)
-    cpython.setUpModule()
-    conformance.run("executor", cases(), at_least=120)
+    cpython.replace(suite, "assert_python_ok", assert_python_ok)
+    suite.setUpModule()
+    conformance.run("executor", cases(), at_least=115)

@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import venv
 
@@ -57,7 +58,7 @@ class Imports(harness.E2E):
         self.assertEqual(pathlib.Path(outcome.out.strip()).parent, package)
 
     def test_the_python3_that_looks_into_the_prefix_finds_it(self):
-        site = next(self.prefix.glob("lib/python*/*-packages"))
+        site = next(self.prefix.glob("lib/python%d.%d/*-packages" % sys.version_info[:2]))
         site.joinpath("only_there.py").write_text("")
 
         self.assert_imports(self.run_program(PYTHON, self.path, env=self.env), self.package)

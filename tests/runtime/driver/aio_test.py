@@ -353,8 +353,10 @@ class Aio(WithExecutor):
                     await aio.run(echo, 1, executor=threads)
             with self.assertRaisesRegex(TypeError, "at least one iterable"):
                 aio.map(echo)
-            with self.assertRaisesRegex(ValueError, "buffersize is 0"):
+            with self.assertRaisesRegex(ValueError, "buffersize .* is 0"):
                 self.map(echo, [1], buffersize=0)
+            with self.assertRaisesRegex(TypeError, "buffersize .* is `'all'`"):
+                self.map(echo, [1], buffersize="all")
             with self.assertRaisesRegex(TypeError, "not callable"):
                 self.map(7, [1])
 

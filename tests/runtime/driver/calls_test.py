@@ -203,6 +203,11 @@ class Maps(WithExecutor):
         self.assertLessEqual(next(pulled), 61)
         results.close()
 
+    def test_an_impossible_buffersize_is_refused_at_once(self):
+        for buffersize, error in (0, ValueError), (-1, ValueError), (2.0, TypeError), ("all", TypeError):
+            with self.subTest(buffersize), self.assertRaisesRegex(error, "buffersize must be"):
+                self.executor.map(echo, range(3), buffersize=buffersize)
+
     def test_a_reader_that_stops_holds_the_input_back(self):
         pulled = itertools.count()
         results = self.executor.map(echo, pulled, buffersize=1000)
