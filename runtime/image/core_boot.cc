@@ -116,11 +116,21 @@ PyObject* run_options(PyObject* /*module*/, PyObject* /*unused*/) {
                                           static_cast<Py_ssize_t>(run_options_text().size()));
 }
 
+PyObject* take_run_options(PyObject* /*module*/, PyObject* text) {
+  const char* options = PyUnicode_AsUTF8(text);
+  if (options == nullptr) return nullptr;
+  keep_run_options(options);
+  if (!adopt_imports(options)) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyMethodDef table[] = {
     {"boot", boot, METH_NOARGS,
      "Takes over an interpreter started by pyhost; returns before a prompt only."},
     {"run_options", run_options, METH_NOARGS,
      "The options of `pyhost run` as JSON text, or None outside of it."},
+    {"take_run_options", take_run_options, METH_O,
+     "take_run_options(text): in a worker, those of the driver, which hold here, too."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -25,6 +25,8 @@ def gather(settings, start, descriptors):
             facts.update(_logging_facts())
         if settings.main == "import":
             facts["main"] = main_module()
+        if core.run_options() is not None:
+            facts["run"] = core.run_options()
         tracker = _tracker()
         if tracker is not None:
             facts["tracker"] = len(descriptors)

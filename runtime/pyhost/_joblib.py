@@ -297,10 +297,10 @@ def register_joblib(make_default: bool = False) -> None:
     """
     joblib_parallel.register_parallel_backend("pyhost", PyhostBackend)
     if make_default:
-        joblib_parallel.register_parallel_backend("pyhost", _DefaultBackend, make_default=True)
+        joblib_parallel.register_parallel_backend("pyhost", DefaultBackend, make_default=True)
 
 
-class _DefaultBackend(PyhostBackend):
+class DefaultBackend(PyhostBackend):
     """The backend of scripts that ask for none: without a number of jobs they run in one process, as ever."""
 
     default_n_jobs = 1

@@ -12,5 +12,6 @@ def _backend(**options):
     return PyhostBackend(**options)
 
 
-# What a task may ask for by name, as in its driver.
-joblib.parallel.register_parallel_backend("pyhost", _backend)
+# What a task may ask for by name, as in its driver; where joblib is adopted it is there.
+if "pyhost" not in joblib.parallel.BACKENDS:
+    joblib.parallel.register_parallel_backend("pyhost", _backend)

@@ -1,5 +1,7 @@
 """The defaults of pools: what `pyhost run` was told, else pyhost's own."""
 
+import sys
+
 from pyhost import _limits
 from pyhost._core import core
 
@@ -43,7 +45,7 @@ class Settings:
         return changed
 
 
-def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, daemon=None, main="by value",
+def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, daemon=None, main=None,
                method=None, as_stdlib=False, **workers):
     """The settings of a pool: those given, checked; else what `pyhost run` was told; else the engine's own.
 
@@ -53,11 +55,14 @@ def for_engine(max_workers=None, start=None, limits=None, *, process_name=None, 
         `pyhost-worker`, which counts from 0 per pool
     daemon: `multiprocessing.current_process().daemon` there; None: as in the driver
     main: what becomes of the functions and classes of `__main__` in workers that are no copies of this process:
-        `by value`: they are sent; `import`: workers import the main module as `__mp_main__`, and find them there
+        `by value`: they are sent; `import`: workers import the main module as `__mp_main__`, and find them there;
+        None: the former, but in a worker that has imported it, whose functions are named after it, the latter
     method: what `multiprocessing.get_start_method()` says in workers; None: as in the driver
     own_arrays: bytes up to which a buffer among a task's arguments is its own copy to write to; buffers in results
         can be written to then, whatever their size; None: neither
     """
+    if main is None:
+        main = "import" if getattr(sys.modules["__main__"], "__name__", "") == "__mp_main__" else "by value"
     start = start or _options.get("start") or "auto"
     if start not in STARTS:
         raise ValueError(f"unknown start method `{start}`; expected one of {', '.join(STARTS)}")

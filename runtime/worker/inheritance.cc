@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <python/json.h>
 #include <python/ref.h>
 
 namespace pyhost::worker {
@@ -124,6 +125,15 @@ void catch_up_with_multiprocessing() {
   const PyRef module = is_imported(kContext) ? bootstrap() : PyRef();
   if (module) PyRef::steal(PyObject_CallMethod(module.get(), "catch_up", nullptr));
   PyErr_Clear();
+}
+
+bool take_run_options() {
+  if (inheritance_text().find("\"run\"") == std::string::npos) return true;
+  const PyRef facts = python::json_decode(inheritance_text());
+  PyObject* told = facts ? PyDict_GetItemString(facts.get(), "run") : nullptr;  // borrowed
+  if (told == nullptr) return facts && PyErr_Occurred() == nullptr;
+  const PyRef core = PyRef::steal(PyImport_ImportModule("_pyhost_core"));
+  return core && PyRef::steal(PyObject_CallMethod(core.get(), "take_run_options", "O", told));
 }
 
 void identify_to_multiprocessing(int number, unsigned identity) {

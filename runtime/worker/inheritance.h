@@ -27,6 +27,10 @@ void await_multiprocessing();
 // The same at once, in a fresh interpreter, if somebody has imported it already.
 void catch_up_with_multiprocessing();
 
+// What `pyhost run` told the driver holds here, too, and the same pools are adopted; if it was told
+// anything. False with an exception set. Requires: the package finder.
+bool take_run_options();
+
 // Makes this process, a worker, what `multiprocessing` believes to run in. `identity`: counted from
 // 1 over all workers of the driver.
 void identify_to_multiprocessing(int number, unsigned identity);

@@ -209,6 +209,7 @@ bool Loader::prepare() {
     return fail_with_exception("preparing the interpreter");
   }
   catch_up_with_multiprocessing();
+  if (!take_run_options()) return fail_with_exception("taking over the options of `pyhost run`");
   await_multiprocessing();
   if (!set_warnings()) return fail_with_exception("taking over the warnings filters");
   return true;

@@ -460,5 +460,69 @@ class LeftAlone(Adopted):
         self.assertEqual(re.sub(address, "", found), re.sub(address, "", expected))
 
 
+NESTED = """
+import concurrent.futures, multiprocessing, os
+import pyhost
+
+def pid(_):
+    return os.getpid()
+
+def inner(kind, count):
+    if kind == "joblib":
+        import joblib
+        pids = joblib.Parallel(n_jobs=count)(joblib.delayed(pid)(i) for i in range(4))
+    else:
+        make = {"futures": concurrent.futures.ProcessPoolExecutor, "multiprocessing": multiprocessing.Pool}[kind]
+        with make(count) as pool:
+            assert (pool._max_workers if kind == "futures" else pool._processes) == (count or 1)
+            pids = list(pool.map(pid, range(4)))
+    assert os.getpid() not in pids
+    return pyhost.adopted()[kind]
+"""
+
+
+class Nested(Adopted):
+    """Pools that tasks of adopted pools make."""
+
+    def test_are_adopted_whatever_the_start_method(self):
+        for method in ("fork", "forkserver", "spawn"):
+            with self.subTest(method=method):
+                outcome = self.run_(self.script(NESTED + f"""
+if __name__ == "__main__":
+    context = multiprocessing.get_context("{method}")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+        for kind, count in ("futures", None), ("multiprocessing", None), ("multiprocessing", 2):
+            assert executor.submit(inner, kind, count).result(30) >= 1
+    with context.Pool(1) as pool:  # whose workers are daemons, which may have no others in the standard library
+        assert pool.apply(inner, ("multiprocessing", None)) >= 1
+"""), "--workers", 2)
+                self.assertEqual((outcome.status, outcome.err), (0, ""), outcome)
+
+    def test_are_adopted_in_joblibs_workers_and_joblib_in_others(self):
+        outcome = self.run_(self.script(NESTED + """
+import joblib
+if __name__ == "__main__":
+    for kind in "futures", "multiprocessing":
+        joblib.Parallel(n_jobs=2)(joblib.delayed(inner)(kind, None) for _ in range(2))
+    for method in "fork", "spawn":
+        context = multiprocessing.get_context(method)
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+            assert executor.submit(inner, "joblib", 2).result(30) >= 1
+"""), "--workers", 2)
+        self.assertEqual((outcome.status, outcome.err), (0, ""), outcome)
+
+    def test_are_left_alone_where_the_driver_s_are(self):
+        outcome = self.run_(self.script("""
+import concurrent.futures
+import pyhost
+def shown():
+    return concurrent.futures.ProcessPoolExecutor.__mro__[1].__module__
+if __name__ == "__main__":
+    with pyhost.Executor(1, start="zygote") as executor:
+        print(executor.submit(shown).result(30))
+"""), "--adopt", "multiprocessing", "--workers", 2)
+        self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "concurrent.futures._base\n"), outcome)
+
+
 if __name__ == "__main__":
     harness.main()
