@@ -56,9 +56,7 @@ void dealloc(PyObject* self) {
   bell(self).close();
   for (PyObject* object : bell(self).take()) PyRef::steal(object);
   std::destroy_at(&reinterpret_cast<BellObject*>(self)->bell);
-  PyTypeObject* type = Py_TYPE(self);
-  type->tp_free(self);
-  Py_DECREF(type);
+  free_object(self);
 }
 
 PyMethodDef kMethods[] = {
@@ -103,11 +101,9 @@ bool add_bell_type(PyObject* module) {
                          {Py_tp_new, slot(new_bell)},
                          {Py_tp_dealloc, slot(dealloc)},
                          {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.Bell", sizeof(BellObject), 0, Py_TPFLAGS_DEFAULT, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type) return false;
-  the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  return PyModule_AddObject(module, "Bell", type.release()) == 0;
+  the_type =
+      add_type(module, {"_pyhost_core.Bell", sizeof(BellObject), 0, Py_TPFLAGS_DEFAULT, slots});
+  return the_type != nullptr;
 }
 
 std::shared_ptr<Bell> bell_of(PyObject* object) {

@@ -66,9 +66,7 @@ void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
   clear(self);
   std::destroy_at(&object_of(self)->completions);
-  PyTypeObject* type = Py_TYPE(self);
-  type->tp_free(self);
-  Py_DECREF(type);
+  free_object(self);
 }
 
 PyMethodDef kMethods[] = {
@@ -149,12 +147,9 @@ bool add_completions_type(PyObject* module) {
                          {Py_tp_dealloc, slot(dealloc)},
                          {Py_tp_new, slot(refuse_new)},
                          {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.Completions", sizeof(CompletionsObject), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type) return false;
-  the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  return PyModule_AddObject(module, "Completions", type.release()) == 0;
+  the_type = add_type(module, {"_pyhost_core.Completions", sizeof(CompletionsObject), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots});
+  return the_type != nullptr;
 }
 
 }  // namespace pyhost::driver

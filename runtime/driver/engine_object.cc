@@ -291,9 +291,7 @@ void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
   clear(self);
   std::destroy_at(&engine_object(self)->handle);
-  PyTypeObject* type = Py_TYPE(self);
-  type->tp_free(self);
-  Py_DECREF(type);
+  free_object(self);
 }
 
 PyMethodDef kMethods[] = {
@@ -360,12 +358,9 @@ bool add_engine_type(PyObject* module) {
                          {Py_tp_clear, slot(clear)},
                          {Py_tp_dealloc, slot(dealloc)},
                          {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.Engine", sizeof(EngineObject), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type) return false;
-  the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  return PyModule_AddObject(module, "Engine", type.release()) == 0;
+  the_type = add_type(module, {"_pyhost_core.Engine", sizeof(EngineObject), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots});
+  return the_type != nullptr;
 }
 
 }  // namespace pyhost::driver

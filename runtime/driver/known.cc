@@ -132,9 +132,7 @@ void dealloc(PyObject* self) {
   Py_CLEAR(known->reference);
   Py_CLEAR(known->number);
   Py_CLEAR(known->absent);
-  PyTypeObject* type = Py_TYPE(self);
-  type->tp_free(self);
-  Py_DECREF(type);
+  free_object(self);
 }
 
 PyMethodDef kMethods[] = {
@@ -156,12 +154,9 @@ bool add_known_type(PyObject* module) {
                          {Py_tp_clear, slot(clear)},
                          {Py_tp_dealloc, slot(dealloc)},
                          {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.Known", sizeof(Known), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type) return false;
-  the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  return PyModule_AddObject(module, "Known", type.release()) == 0;
+  the_type = add_type(module, {"_pyhost_core.Known", sizeof(Known), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots});
+  return the_type != nullptr;
 }
 
 bool number_of(PyObject* object, PyObject* function, std::uint32_t& number) {

@@ -53,9 +53,7 @@ PyObject* new_limits(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 
 void dealloc(PyObject* self) {
   std::destroy_at(&limits(self)->options);
-  PyTypeObject* type = Py_TYPE(self);
-  type->tp_free(self);
-  Py_DECREF(type);
+  free_object(self);
 }
 
 }  // namespace
@@ -63,11 +61,9 @@ void dealloc(PyObject* self) {
 bool add_limits_type(PyObject* module) {
   PyType_Slot slots[] = {
       {Py_tp_new, slot(new_limits)}, {Py_tp_dealloc, slot(dealloc)}, {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.Limits", sizeof(Limits), 0, Py_TPFLAGS_DEFAULT, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type) return false;
-  the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  return PyModule_AddObject(module, "Limits", type.release()) == 0;
+  the_type =
+      add_type(module, {"_pyhost_core.Limits", sizeof(Limits), 0, Py_TPFLAGS_DEFAULT, slots});
+  return the_type != nullptr;
 }
 
 bool read_limits(PyObject* object, std::shared_ptr<const CallOptions>& out) {

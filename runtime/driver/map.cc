@@ -331,6 +331,7 @@ bool Map::warn_of_cut() const {
 }
 
 bool Map::enter(bool finishing) {
+  if (!refuse_copy()) return false;
   while (busy_) {
     if (busy_here()) {
       PyErr_SetString(PyExc_ValueError, "the input of this map asks for its results");

@@ -71,6 +71,9 @@ class Map {
   bool finish(bool wait);
   // The same for a map that is fed, with `wait`; not between `enter` and `leave`.
   bool finish_feed();
+  // False with an exception set: this is a copy of the process the map is of, where nothing of it
+  // may be used: a thread that is not here may hold its locks.
+  bool refuse_copy() const { return handle_->refuse_copy(); }
   bool is_fed() const { return settings_.fed; }
   // The results that are there, at most so many, as a list; it pulls input as `next` does. None at
   // the end. An exception comes by itself, behind the results before it. Null with an exception.

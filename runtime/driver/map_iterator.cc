@@ -75,16 +75,18 @@ PyObject* feed(PyObject* self, PyObject*) {
 
 PyObject* wait_settled(PyObject* self, PyObject* timeout) {
   base::Deadline deadline = base::Deadline::never();
-  if (!read_timeout(timeout, deadline)) return nullptr;
+  if (!map_of(self).refuse_copy() || !read_timeout(timeout, deadline)) return nullptr;
   const std::optional<bool> settled = map_of(self).wait_settled(deadline);
   return settled ? PyBool_FromLong(*settled) : nullptr;
 }
 
 PyObject* watch(PyObject* self, PyObject* object) {
+  if (!map_of(self).refuse_copy()) return nullptr;
   return PyBool_FromLong(map_of(self).watch(object));
 }
 
 PyObject* open_batches(PyObject* self, void*) {
+  if (!map_of(self).refuse_copy()) return nullptr;
   return PyLong_FromLong(map_of(self).state().open_batches());
 }
 
@@ -171,6 +173,8 @@ void finalize(PyObject* self) {
     const bool ok = map->finish(false);
     map->leave();
     if (!ok) PyErr_WriteUnraisable(self);
+  } else {
+    PyErr_Clear();  // a copy of the process
   }
   PyErr_Restore(type, error, trace);
 }
@@ -189,9 +193,7 @@ void dealloc(PyObject* self) {
     delete std::exchange(iterator->map, nullptr);
     PyErr_Restore(type, error, trace);
   }
-  PyTypeObject* type = Py_TYPE(self);
-  type->tp_free(self);
-  Py_DECREF(type);
+  free_object(self);
 }
 
 PyMethodDef kMethods[] = {
@@ -252,12 +254,10 @@ bool add_map_type(PyObject* module) {
                          {Py_tp_clear, slot(clear)},
                          {Py_tp_dealloc, slot(dealloc)},
                          {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.MapIterator", sizeof(MapIterator), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type) return false;
-  the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  return PyModule_AddObject(module, "MapIterator", type.release()) == 0;
+  the_type =
+      add_type(module, {"_pyhost_core.MapIterator", sizeof(MapIterator), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots});
+  return the_type != nullptr;
 }
 
 PyTypeObject* map_iterator_type() {

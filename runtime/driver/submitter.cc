@@ -132,9 +132,7 @@ void dealloc(PyObject* object) {
   PyObject_GC_UnTrack(object);
   clear(object);
   std::destroy_at(&submitter(object)->limits);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 PyMethodDef kMethods[] = {
@@ -157,11 +155,10 @@ bool add_submitter_type(PyObject* module) {
   PyType_Slot slots[] = {{Py_tp_methods, kMethods},        {Py_tp_new, slot(new_submitter)},
                          {Py_tp_traverse, slot(traverse)}, {Py_tp_clear, slot(clear)},
                          {Py_tp_dealloc, slot(dealloc)},   {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.Submitter", sizeof(Submitter), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type || submit_name == nullptr) return false;
-  return PyModule_AddObject(module, "Submitter", type.release()) == 0;
+  return submit_name != nullptr &&
+         add_type(module, {"_pyhost_core.Submitter", sizeof(Submitter), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots}) !=
+             nullptr;
 }
 
 }  // namespace pyhost::driver

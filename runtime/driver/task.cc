@@ -276,9 +276,7 @@ void dealloc(PyObject* object) {
   std::destroy_at(&self->ticket);
   std::destroy_at(&self->sink);
   std::destroy_at(&self->handle);
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  Py_DECREF(type);
+  free_object(object);
 }
 
 PyObject* refuse_new(PyTypeObject* type, PyObject*, PyObject*) {
@@ -377,12 +375,10 @@ bool add_task_type(PyObject* module) {
                          {Py_tp_dealloc, slot(dealloc)},
                          {Py_tp_new, slot(refuse_new)},
                          {0, nullptr}};
-  PyType_Spec spec = {"_pyhost_core.Task", sizeof(Task), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
-  PyRef type = PyRef::steal(PyType_FromSpec(&spec));
-  if (!type) return false;
-  the_type = reinterpret_cast<PyTypeObject*>(type.get());
-  return PyModule_AddObject(module, "Task", type.release()) == 0;
+  the_type =
+      add_type(module, {"_pyhost_core.Task", sizeof(Task), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots});
+  return the_type != nullptr;
 }
 
 PyTypeObject* task_type() {

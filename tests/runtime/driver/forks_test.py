@@ -70,6 +70,24 @@ with open(path, "w") as file: file.write("x")
 print(there, future.result(timeout=30))
 """)
 
+    def test_the_iterators_of_maps_say_in_a_copy_whose_they_are(self):
+        self.assert_prints("8 True [0, 1, 4] [0, 1, 4] [0, 1, 4] [0, 1, 4]\n", """
+executor = pyhost.Executor(2, start=sys.argv[1])
+with pyhost.Pool(2, start=sys.argv[1]) as pool:
+    results = executor.map(square, range(3))
+    iterators = [pool.imap(square, range(3)), pool.imap_unordered(square, range(3))]
+    result = pool.map_async(square, range(3))
+    uses = [lambda: next(results), lambda: results.close(), lambda: iterators[0].next(timeout=1), lambda: next(iterators[1]),
+            result.ready, result.wait, result.get, result.successful, lambda: results._take(5)]
+    def refused():
+        said = []
+        for use in uses:
+            try: use()
+            except RuntimeError as error: said.append("this pool belongs to the process this one was forked from" in str(error))
+        return f"{len(said)} {all(said)}"
+    print(in_child(refused), list(results), list(iterators[0]), sorted(iterators[1]), result.get(timeout=30))
+""")
+
     def test_a_task_may_fork(self):
         self.assert_prints("25 36\n", """
 def task(): return in_child(lambda: square(5))
