@@ -87,6 +87,19 @@ def adopt(module):
     __import__(f"pyhost.{part}", fromlist=["adopt"]).adopt(module)
 
 
+class Routed:
+    """What the classes in front of the standard library's have in common. An instance has `_pyhost`, the pool of
+    pyhost that it runs on; or, where there is an obstacle, it is what the standard library would make."""
+
+    def _runs_on(self):
+        return self.__dict__.get("_pyhost") or super()
+
+    def __getattr__(self, name):
+        if "_pyhost" not in self.__dict__ or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._pyhost, name)
+
+
 def subclass(adopted, stdlib):
     """A class that has the methods of `adopted` before those of `stdlib`, and its name."""
     members = {"__module__": stdlib.__module__, "__qualname__": stdlib.__qualname__, "__doc__": stdlib.__doc__}

@@ -2,7 +2,7 @@
 
 import sys
 
-from pyhost import _settings
+from pyhost import _adopt, _settings
 
 # What multiprocessing calls its workers, by start method.
 _NAMES = {"fork": "Fork", "spawn": "Spawn", "forkserver": "ForkServer"}
@@ -28,11 +28,22 @@ def settings_of(context, name, daemon=None):
             "as_stdlib": True}
 
 
-def obstacle(cls, adopted, stdlib, context):
-    """Why an instance of `cls`, which has `adopted` before `stdlib` among its bases, needs the latter's pool; or None.
+def route(cls, adopted, stdlib, context, shown):
+    """The start method of pyhost for an instance of `cls` that is made; None, which `--verbose` hears of, where it
+    needs the standard library's pool.
 
-    Who overrides what is internal there has it run there.
+    cls: has `adopted` before `stdlib` among its bases
+    shown: how it is made
     """
+    reason = _obstacle(cls, adopted, stdlib, context)
+    if reason is None:
+        return start_of(context)
+    _adopt.left_alone(shown, reason)
+    return None
+
+
+def _obstacle(cls, adopted, stdlib, context):
+    """Why it needs that pool; or None. Who overrides what is internal there has it run there."""
     for base in cls.__mro__[:cls.__mro__.index(adopted)]:
         for name in vars(base):
             inner = name == "Process" or (name.startswith("_") and not name.startswith("__"))

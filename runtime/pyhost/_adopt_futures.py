@@ -12,7 +12,7 @@ def adopt(module):
     module.ProcessPoolExecutor = _adopt.subclass(_OnPyhost, _Stdlib)
 
 
-class _OnPyhost:
+class _OnPyhost(_adopt.Routed):
     """In front of the standard library's class, which does what has to stay there."""
 
     def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *,
@@ -23,26 +23,15 @@ class _OnPyhost:
         if context is None:
             context = multiprocessing.get_context("spawn" if max_tasks_per_child is not None else None)
         shown = f"{type(self).__qualname__}({'' if max_workers is None else max_workers})"
-        obstacle = _adopt_contexts.obstacle(type(self), _OnPyhost, _Stdlib, context)
-        if obstacle is not None:
-            _adopt.left_alone(shown, obstacle)
+        start = _adopt_contexts.route(type(self), _OnPyhost, _Stdlib, context, shown)
+        if start is None:
             more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
             super().__init__(max_workers, mp_context, initializer, initargs, **more)
             return
-        start = _adopt_contexts.start_of(context)
         self._pyhost = _executor(max_workers, context, start, initializer, initargs, max_tasks_per_child)
         if type(self).submit is _OnPyhost.submit:
             self.submit = self._pyhost.submit  # without the detour
         _adopt.made("futures", shown, start, self._max_workers)
-
-    def _runs_on(self):
-        """The executor of pyhost; or, where that is an obstacle, what the standard library would do."""
-        return self.__dict__.get("_pyhost") or super()
-
-    def __getattr__(self, name):
-        if "_pyhost" not in self.__dict__ or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(self._pyhost, name)
 
     def submit(self, fn, /, *args, **kwargs):
         return self._runs_on().submit(fn, *args, **kwargs)
@@ -50,8 +39,6 @@ class _OnPyhost:
     def map(self, fn, *iterables, timeout=None, chunksize=1, **more):
         if type(self).submit is not _OnPyhost.submit:
             return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **more)  # by self.submit
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
         return self._runs_on().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **more)
 
     def shutdown(self, wait=True, *, cancel_futures=False):

@@ -16,7 +16,7 @@ def adopt(module):
     module.Pool.register(module.ThreadPool)
 
 
-class _OnPyhost(abc.ABC):
+class _OnPyhost(_adopt.Routed, abc.ABC):
     """In front of the standard library's class, which does what has to stay there.
 
     An ABC for ThreadPool's sake, which derives from that class and counts as one of this.
@@ -33,23 +33,12 @@ class _OnPyhost(abc.ABC):
             context = multiprocessing.get_context()
         name = "multiprocessing.Pool" if cls.__module__ == _Stdlib.__module__ else cls.__qualname__
         shown = f"{name}({'' if processes is None else processes})"
-        obstacle = _adopt_contexts.obstacle(cls, _OnPyhost, _Stdlib, context)
-        if obstacle is not None:
-            _adopt.left_alone(shown, obstacle)
+        start = _adopt_contexts.route(cls, _OnPyhost, _Stdlib, context, shown)
+        if start is None:
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
             return
-        start = _adopt_contexts.start_of(context)
         self._pyhost = _pool(processes, initializer, initargs, maxtasksperchild, context, start)
         _adopt.made("multiprocessing", shown, start, self._processes)
-
-    def _runs_on(self):
-        """The pool of pyhost; or, where there is an obstacle, what the standard library would do."""
-        return self.__dict__.get("_pyhost") or super()
-
-    def __getattr__(self, name):
-        if "_pyhost" not in self.__dict__ or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(self._pyhost, name)
 
     def __repr__(self):
         if "_pyhost" not in self.__dict__:
