@@ -18,7 +18,10 @@ TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
     from typing import Dict
 
-_places: Dict[int, tuple] = {}  # id of a variable -> (it, its place or None)
+# id of a variable -> (it, its place or None). Variables cannot be referred to weakly, and those that no module holds
+# may be made for each call: with that many, all are forgotten. Fewer, and a program with more is searched again and again.
+_places: Dict[int, tuple] = {}
+_MOST_PLACES = 256
 _made: Dict[tuple, ContextVar] = {}  # place -> the variable made for it
 _DECIMAL = ("decimal", "")  # its variable is nobody's attribute
 
@@ -37,6 +40,8 @@ def _search(variable):
 def _place(variable):
     known = _places.get(id(variable))
     if known is None:
+        if len(_places) >= _MOST_PLACES:
+            _places.clear()
         known = _places[id(variable)] = variable, _search(variable)
     return known[1]
 

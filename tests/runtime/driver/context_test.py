@@ -3,9 +3,11 @@
 import asyncio
 import contextvars
 import decimal
+import gc
 import textwrap
 import threading
 import unittest
+import weakref
 
 from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
 
@@ -138,6 +140,21 @@ class Contexts(WithExecutor):
             return self.call(seen)
 
         self.assertEqual(within(call, request="x"), "x")
+
+    def test_variables_made_for_each_call_are_not_kept(self):
+        class Value:
+            pass
+
+        def call_with_one(i):
+            value = Value()
+            variable = contextvars.ContextVar(f"of call {i}", default=value)
+            contextvars.copy_context().run(lambda: (variable.set(1), self.call(seen)))
+            return weakref.ref(value)
+
+        values = [call_with_one(i) for i in range(600)]
+        gc.collect()
+
+        self.assertLess(sum(value() is not None for value in values), 300)
 
     def test_the_content_of_a_value_is_that_of_the_moment(self):
         value = ["before"]
