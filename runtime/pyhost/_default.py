@@ -47,8 +47,6 @@ def map(function: Callable[..., _T], *iterables: Iterable[Any], timeout: Optiona
 
     A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
     """
-    if not iterables:
-        raise TypeError("map() needs at least one iterable")
     return _default_engine().map(function, iterables, timeout, chunksize, buffersize, keep=False)
 
 

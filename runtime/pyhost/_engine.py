@@ -15,6 +15,11 @@ _LARGEST_CHUNK = 2**31
 _process = object()  # replaced in a forked process
 
 
+def _count(chunksize):
+    """How many items travel together, as the native engine has it; 0: as it sees fit."""
+    return min(chunksize, _LARGEST_CHUNK) if chunksize is not None and chunksize > 1 else 0
+
+
 def _is_sliced(kind):
     """Whether the items of such an input are sent without being looked at one by one."""
     return kind is range or (kind.__module__ == "array" and kind.__name__ == "array")
@@ -79,11 +84,13 @@ class Engine:
             return core.failed(CapturedFuture, error)
 
     def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None, star=False):
-        """An iterator over results. `keep`: without a `buffersize`, the whole input is read and run, whether results
-        are asked for or not. `star`: the one iterable has the arguments of each call."""
+        """An iterator over results: without iterables none. `keep`: without a `buffersize`, the whole input is read
+        and run, whether results are asked for or not. `star`: the one iterable has the arguments of each call."""
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
-        _settings.check_buffersize(buffersize)
+        _settings.check_sizes(chunksize, buffersize)
+        if not iterables:
+            return iter(())
         if star:
             items = map(tuple, iterables[0])
         elif len(iterables) != 1:
@@ -91,11 +98,11 @@ class Engine:
         else:
             items = iterables[0] if _is_sliced(type(iterables[0])) else iter(iterables[0])
         engine, number = self._number_for_map(function)
-        count = chunksize if chunksize is not None and chunksize > 1 else 0
+        count = _count(chunksize)
         has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
         keep = keep and buffersize is None
         items, style = self._in_context(items, star or len(iterables) != 1)
-        results = engine.map(number, items, style, count, buffersize or 0, timeout, keep, has_end, self, limits)
+        results = engine.map(number, items, style, count, min(buffersize or 0, _LARGEST_CHUNK), timeout, keep, has_end, self, limits)
         self._maps.add(results)
         return results
 
@@ -122,8 +129,7 @@ class Engine:
         items = map(tuple, iterable) if star else iterable if _is_sliced(type(iterable)) else iter(iterable)
         engine, number = self._number_for_map(function)
         items, style = self._in_context(items, star)
-        count = min(chunksize, _LARGEST_CHUNK) if chunksize and chunksize > 1 else 0
-        results = engine.stream(kind, number, items, style, count, min(per_call, _LARGEST_CHUNK), unordered,
+        results = engine.stream(kind, number, items, style, _count(chunksize), min(per_call, _LARGEST_CHUNK), unordered,
                                 eager and not fed, fed, self, None)
         self._maps.add(results)
         return results
@@ -137,7 +143,29 @@ class Engine:
         """The `core.Engine`, once it is started; None again when it is closed."""
         return self._native
 
+    def family(self):
+        """This pool, and of those for other memory caps the ones that run."""
+        if self._is_copy():  # taken while the lock was held, perhaps
+            return [self]
+        with self._lock:
+            return [self, *(sibling for sibling in self._siblings.values() if sibling.native is not None)]
+
     def broadcast(self, function, args, kwargs):
+        """The results of all workers of the family. Raises the first exception, after all ended."""
+        results, failure = [], None
+        for engine in self.family():
+            try:
+                results.extend(engine._broadcast(function, args, kwargs))
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # no cycle with its own traceback
+        return results
+
+    def _broadcast(self, function, args, kwargs):
         if not callable(function):
             raise TypeError(f"`{function!r:.200}` is not callable")
         engine = self._ready(function)
@@ -159,8 +187,10 @@ class Engine:
 
     def processes(self, timeout=10.0):
         """{pid: process} of the workers alive, once as many as are wanted have started; `timeout` in seconds."""
+        if self._is_copy():
+            return {}
         with self._lock:
-            native = None if self._is_copy() else self._native
+            native = self._native
             if native is not None and self._processes is None:
                 from pyhost._processes import Processes
                 self._processes = Processes(native, core.json_loads(self._facts.encode()))
@@ -192,10 +222,13 @@ class Engine:
             raise native.failure
         return native
 
-    def _start(self, function):
-        if self._is_copy():  # taken while the lock was held, perhaps
+    def _refuse_copy(self):
+        if self._is_copy():
             raise RuntimeError("this pool belongs to the process this one was forked from; make a new one here, or use "
                                "`pyhost.submit` and `pyhost.map`")
+
+    def _start(self, function):
+        self._refuse_copy()
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -249,6 +282,7 @@ class Engine:
         """The pool for calls with that memory cap, in bytes: workers cannot change theirs."""
         if memory == self._settings.workers.get("memory"):
             return self
+        self._refuse_copy()
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")

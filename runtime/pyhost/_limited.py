@@ -55,12 +55,12 @@ class Limited(core.Submitter):
             >>> list(executor.options(retries=2).map(abs, [-1, 2], timeout=30))
             [1, 2]
         """
-        if not iterables:
-            return iter(())
+        _limits.refuse_capture(self._capture, "map")
         return self._find().map(fn, iterables, timeout, chunksize, buffersize, self._eager, self._limits)
 
     def _map_lazily(self, fn, *iterables, chunksize=1, buffersize=None):
         """As `pyhost.map`, with these limits."""
+        _limits.refuse_capture(self._capture, "map")
         return self._find().map(fn, iterables, None, chunksize, buffersize, False, self._limits)
 
     def starmap(self, fn: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout: Optional[float] = None,
@@ -70,6 +70,7 @@ class Limited(core.Submitter):
             >>> list(executor.options(retries=2).starmap(pow, [(2, 5), (3, 2)]))
             [32, 9]
         """
+        _limits.refuse_capture(self._capture, "starmap")
         return self._find().map(fn, (rows,), timeout, chunksize, buffersize, self._eager, self._limits, star=True)
 
     def _find(self):

@@ -126,6 +126,13 @@ def _names_of_text(text):
     raise ValueError(f"retry_on has `{text}`; expected exception classes, or kinds: {', '.join(KINDS)}")
 
 
+def refuse_capture(capture: bool, name: str) -> None:
+    """Raises where results are no futures, which could have a `stdout`."""
+    if capture:
+        raise ValueError(f"the results of `{name}` have no `stdout` for what `capture=True` captures; use `submit`, or "
+                         f"`options(capture=False).{name}`")
+
+
 def of_calls(timeout=None, cpu=None, retries=None, retry_on=None, grace=None):
     """Those given, as a dict."""
     limits = {"timeout": seconds("timeout", timeout), "cpu": seconds("cpu", cpu), "retries": count("retries", retries),

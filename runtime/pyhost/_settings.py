@@ -103,14 +103,16 @@ def as_needed(max_workers):
     return (1, max_workers) if isinstance(max_workers, int) and max_workers > 0 else max_workers
 
 
-def check_buffersize(buffersize):
-    """How far a map may read ahead; refused in the words of the standard library."""
-    if buffersize is None:
-        return
-    if not hasattr(buffersize, "__index__"):
-        raise TypeError(f"buffersize must be an integer or None, and is `{buffersize!r:.200}`")
-    if buffersize < 1:
-        raise ValueError(f"buffersize must be None or > 0, and is {buffersize}")
+def check_sizes(chunksize, buffersize):
+    """How many items of a map travel together, and how far it may read ahead; refused in the words of the standard
+    library. None: as the pool sees fit."""
+    for name, value, wanted in ("chunksize", chunksize, ">= 1."), ("buffersize", buffersize, "None or > 0"):
+        if value is None:
+            continue
+        if not hasattr(value, "__index__"):
+            raise TypeError(f"{name} must be an integer or None, and is `{value!r:.200}`")
+        if value < 1:
+            raise ValueError(f"{name} must be {wanted}, and is {value}")
 
 
 def start_told():

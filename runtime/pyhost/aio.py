@@ -118,11 +118,11 @@ def map(fn: Callable[..., _T], *iterables: Union[Iterable[Any], AsyncIterable[An
     loop early takes back what has not started, at the latest when the iterator is closed (`contextlib.aclosing`);
     cancelling it stops what runs, too.
     """
-    if not iterables:
-        raise TypeError("map() needs at least one iterable")
     if not callable(fn):
         raise TypeError(f"`{fn!r:.200}` is not callable")
-    _settings.check_buffersize(buffersize)
+    _settings.check_sizes(chunksize, buffersize)
+    if not iterables:
+        return _nothing()
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
     start = pyhost.map if executor is None else _checked(executor)._map_lazily
@@ -137,6 +137,11 @@ def map(fn: Callable[..., _T], *iterables: Union[Iterable[Any], AsyncIterable[An
         reader = _aio_input.Reader(iterables, start_some, buffersize)
         return _results_of_async(reader, deadline)
     return _results(start(fn, *iterables, chunksize=count, buffersize=buffersize), deadline)
+
+
+async def _nothing():
+    for value in ():
+        yield value
 
 
 async def _wait(results, deadline):

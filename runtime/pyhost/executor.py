@@ -60,7 +60,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     breaks the pool, as in the standard library: all calls without an outcome fail with a `BrokenProcessPool`, and
     `submit` raises one from then on; so does an initializer that raises.
 
-    With `capture=True` what submitted calls print is not shown; it is the `stdout` of their futures.
+    With `capture=True` what submitted calls print is not shown; it is the `stdout` of their futures. `map` and
+    `starmap`, whose results have none, are refused then: use those of `options(capture=False)`.
 
     Leaving the `with` block by Ctrl-C kills what runs. What is None is as `pyhost run` was told, else not limited.
     """
@@ -124,11 +125,18 @@ class Executor(core.Submitter, concurrent.futures.Executor):
 
         A numpy array over 16 KiB is read-only in the task, and as a result; change a `.copy()` of it.
         """
-        if chunksize < 1:
-            raise ValueError(f"chunksize must be >= 1.; it is {chunksize}")
-        if not iterables:
-            return iter(())
+        _limits.refuse_capture(self._capture, "map")
         return self._engine.map(fn, iterables, timeout, chunksize, buffersize, keep=True)
+
+    def starmap(self, fn: Callable[..., _T], rows: Iterable[Iterable[Any]], timeout: Optional[float] = None,
+                chunksize: int = 1, buffersize: Optional[int] = None) -> Iterator[_T]:
+        """As `map`, for items that are the arguments of a call each.
+
+            >>> list(executor.starmap(pow, [(2, 5), (3, 2)], timeout=30))
+            [32, 9]
+        """
+        _limits.refuse_capture(self._capture, "starmap")
+        return self._engine.map(fn, (rows,), timeout, chunksize, buffersize, keep=True, star=True)
 
     def options(self, *, timeout: Optional[float] = None, cpu: Optional[float] = None, retries: Optional[int] = None,
                 retry_on: Any = None, grace: Optional[float] = None, memory: Union[int, str, None] = None,
@@ -152,6 +160,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
 
     def _map_lazily(self, fn, *iterables, chunksize=1, buffersize=None):
         """As `pyhost.map`."""
+        _limits.refuse_capture(self._capture, "map")
         return self._engine.map(fn, iterables, None, chunksize, buffersize, keep=False)
 
     def broadcast(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> List[_T]:
@@ -174,7 +183,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
 
         timeout: seconds to wait for their answers; a worker that gave none has an empty stack
         """
-        return self._engine.stacks(timeout)
+        return [where for engine in self._engine.family() for where in engine.stacks(timeout)]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run.
@@ -210,7 +219,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
     @property
     def _processes(self) -> "Dict[int, WorkerProcess]":
         """The workers alive, by pid; waits for those that are being started."""
-        return self._engine.processes()
+        return {pid: process for engine in self._engine.family() for pid, process in engine.processes().items()}
 
     @property
     def _broken(self) -> Union[bool, str]:

@@ -38,6 +38,7 @@ def maps(executor: pyhost.Executor) -> None:
     assert_type(executor.map(length, ["four"], [2], timeout=1.5, buffersize=10), Iterator[int])
     assert_type(pyhost.map(length, ["four"]), Iterator[int])
     assert_type(pyhost.starmap(length, [("four", 2)]), Iterator[int])
+    assert_type(executor.starmap(length, [("four", 2)]), Iterator[int])
     assert_type(executor.broadcast(length, "four"), List[int])
     executor.map(length, 5)  # error: Argument 2 to "map" of "Executor" has incompatible type "int"
 

@@ -351,12 +351,13 @@ class Aio(WithExecutor):
             with concurrent.futures.ThreadPoolExecutor(1) as threads:
                 with self.assertRaisesRegex(TypeError, "ThreadPoolExecutor.*run_in_executor"):
                     await aio.run(echo, 1, executor=threads)
-            with self.assertRaisesRegex(TypeError, "at least one iterable"):
-                aio.map(echo)
-            with self.assertRaisesRegex(ValueError, "buffersize .* is 0"):
+            with self.assertRaisesRegex(ValueError, "buffersize must be None or > 0, and is 0"):
                 self.map(echo, [1], buffersize=0)
             with self.assertRaisesRegex(TypeError, "buffersize .* is `'all'`"):
                 self.map(echo, [1], buffersize="all")
+            with self.assertRaisesRegex(ValueError, "chunksize must be >= 1., and is 0"):
+                aio.map(echo, [1], chunksize=0)
+            self.assertEqual(await collect(aio.map(echo)), [])
             with self.assertRaisesRegex(TypeError, "not callable"):
                 self.map(7, [1])
 

@@ -180,6 +180,10 @@ class Exceptions(WithExecutor):
         self.assertEqual(self.call(echo, 1), 1)
 
 
+def square(x):
+    return x * x
+
+
 @for_each_start
 class Maps(WithExecutor):
     def test_results_come_in_the_order_of_the_input(self):
@@ -194,6 +198,33 @@ class Maps(WithExecutor):
     def test_chunk_sizes_do_not_change_the_results(self):
         for size in (1, 7, 1000):
             self.assertEqual(list(self.executor.map(echo, range(100), chunksize=size)), list(range(100)))
+
+    def test_starmap_spreads_rows_over_the_arguments(self):
+        self.assertEqual(list(self.executor.starmap(pow, [(2, 5), (3, 2)], timeout=30)), [32, 9])
+        results = self.executor.starmap(pow, ((2, i) for i in itertools.count()), buffersize=2)
+        self.assertEqual([next(results) for _ in range(3)], [1, 2, 4])
+        results.close()
+
+    def test_sizes_that_are_none_are_refused_everywhere(self):
+        limited, task = self.executor.options(timeout=20), pyhost.task(square)
+        for start in (self.executor.map, limited.map, pyhost.map, lambda _, *rest, **more: task.map(*rest, **more),
+                      self.executor.starmap, limited.starmap, pyhost.starmap):
+            for name in ("chunksize", "buffersize"):
+                for value in (0, -1):
+                    with self.assertRaisesRegex(ValueError, f"^{name} must be .*, and is {value}$"):
+                        start(square, [1], **{name: value})
+                for value in ("foo", 2.0):
+                    with self.assertRaisesRegex(TypeError, f"^{name} must be an integer or None, and is `{value!r}`$"):
+                        start(square, [1], **{name: value})
+
+    def test_sizes_may_be_larger_than_any_input(self):
+        self.assertEqual(list(self.executor.map(square, [3], chunksize=2**32, buffersize=2**40)), [9])
+
+    def test_no_iterables_are_an_empty_input_everywhere(self):
+        task = pyhost.task(square)
+        for start in (self.executor.map, self.executor.options(timeout=20).map, pyhost.map,
+                      lambda _: task.map(), lambda _: task.options(timeout=20).map()):
+            self.assertEqual(list(start(square)), [])
 
     def test_an_endless_input_is_read_lazily(self):
         pulled = itertools.count()

@@ -32,6 +32,11 @@ def add(x, *, y):
     return x + y
 
 
+def fail_in(pid):
+    if os.getpid() == pid:
+        raise ValueError
+
+
 def fail_here(message):
     raise ValueError(message)
 
@@ -133,6 +138,17 @@ class Broadcasts(WithExecutor):
 
         self.assertEqual(len(set(pids)), 3)
         self.assertEqual(self.executor.broadcast(add, 1, y=2), [3] * 3)
+
+    def test_workers_with_a_memory_cap_of_their_own_count_too(self):
+        limited = self.executor.options(memory="2G")
+        pid = limited.submit(os.getpid).result(timeout=30)
+
+        self.assertIn(pid, self.executor.broadcast(os.getpid))
+        self.assertIn(pid, self.executor._processes)
+        self.assertIn(pid, [where.pid for where in self.executor.stacks(timeout=20)])
+        self.assertEqual(len(self.executor.broadcast(add, 1, y=2)), 6)
+        self.assertRaisesRegex(ValueError, "not here", self.executor.broadcast, fail_here, "not here")
+        self.assertRaises(ValueError, self.executor.broadcast, fail_in, pid)
 
     def test_a_broadcast_is_seen_by_later_calls(self):
         self.executor.broadcast(prepare, "model")

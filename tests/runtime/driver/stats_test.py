@@ -365,6 +365,16 @@ class Stdout(WithExecutor):
                 self.assertEqual(future.result(timeout=60), name)
                 self.assertEqual(future.stdout, f"{name} 0\n{name} 1\n{name} 2\n")
 
+    def test_maps_have_no_place_for_it_and_say_so(self):
+        with pyhost.Executor(1, start=self.start_method, capture=True) as executor:
+            for pool in (self.captured, executor):
+                for name in ("map", "starmap"):
+                    with self.assertRaisesRegex(ValueError, f"`{name}` have no `stdout`.*options.capture=False..{name}"):
+                        getattr(pool, name)(echo, [(1,)])
+                with self.assertRaisesRegex(ValueError, "`map` have no `stdout`"):
+                    pool._map_lazily(echo, [1])
+            self.assertEqual(list(executor.options(capture=False).map(echo, [1])), [1])
+
     def test_what_is_captured_is_shown_nowhere_else(self):
         ended = self.run_python(
             "import subprocess, sys, pyhost\n"
