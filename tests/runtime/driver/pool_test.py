@@ -505,10 +505,11 @@ class Ends(WithPool):
             return sum(issubclass(type(thing), pyhost.MarshalError) for thing in gc.get_objects())
 
         before = refusals()
-        results = self.pool.imap_unordered(await_file, [gate, threading.Lock(), gate])
-        self.assertEqual(refusals(), before + 1)
-        del results
-        self.assertEqual(refusals(), before)
+        for imap in (self.pool.imap, self.pool.imap_unordered):
+            results = imap(await_file, [gate, threading.Lock(), gate])
+            self.assertEqual(refusals(), before + 1)
+            del results
+            self.assertEqual(refusals(), before)
         mark(gate)
 
         self.assertEqual(self.pool.apply(square, (3,)), 9)
