@@ -1,6 +1,6 @@
 // records.h: log records of workers, on their way to the driver's logging.
 //
-//   worker: logging --mark base64 "\n"--> its stderr (pyhost._records)
+//   worker: logging --mark base64 "\n"--> its stderr (pyhost._records); long ones in several lines
 //   draining thread: take_records --> queue --> courier thread, with the GIL -->
 //   pyhost._records.handle
 //

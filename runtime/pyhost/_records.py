@@ -7,13 +7,22 @@ filters and handlers of the logger of that name. Handlers that user code adds in
 """
 
 import binascii
+import itertools
 import os
 import pickle
 import sys
 
 from pyhost._core import core
 
-_LONGEST = 200_000  # characters of a message; a line of stderr has room for 1 MiB
+_LONGEST = 200_000  # characters of a message
+
+# Bytes of one write, the PIPE_BUF of Linux: longer ones would be cut by what another process writes to the same stderr.
+_ATOMIC = 4096
+# Records of which some parts have come. More are of workers that died while they wrote one.
+_MOST_PARTIAL = 64
+
+_numbers = itertools.count(1)
+_partial: dict = {}  # what names a record of several parts -> those that have come, in the driver
 
 _pid = None  # of the worker that sends; a process it forks does too
 _mark = None  # by which the driver knows a record from what else is on stderr
@@ -56,7 +65,34 @@ def _send(record):
         import logging
         fields["exc_text"] = logging.Formatter().formatException(record.exc_info)[-_LONGEST:]
     fields.update(msg=message[:_LONGEST], message=message[:_LONGEST], args=None, exc_info=None)
-    core.write_record(_mark + binascii.b2a_base64(_pickled(fields)))
+    _write(binascii.b2a_base64(_pickled(fields), newline=False))
+
+
+def _write(text):
+    """Writes a record as one line, or as several that `_joined` puts together: `:NAME INDEX COUNT PART`."""
+    if len(_mark) + len(text) < _ATOMIC:
+        core.write_record(_mark + text + b"\n")
+        return
+    size = _ATOMIC - len(_mark) - 64  # which the words before it need
+    count = -(-len(text) // size)
+    name = f"{os.getpid()}-{next(_numbers)}"
+    for index in range(count):
+        part = text[index * size:(index + 1) * size]
+        core.write_record(b"%b:%b %d %d %b\n" % (_mark, name.encode(), index, count, part))
+
+
+def _joined(part):
+    """The record that is complete with this part; None: it is not."""
+    name, index, count, text = part[1:].split(b" ", 3)
+    parts = _partial.setdefault(name, [])
+    if len(parts) == int(index):
+        parts.append(text)
+    if int(index) + 1 == int(count):
+        del _partial[name]
+        return b"".join(parts) if len(parts) == int(count) else None  # else one was dropped, and counted
+    while len(_partial) > _MOST_PARTIAL:
+        del _partial[next(iter(_partial))]
+    return None
 
 
 def _pickled(fields):
@@ -80,6 +116,10 @@ def handle(texts, dropped):
                 from pyhost import _tracker
                 _tracker.answer(text[1:].decode())
                 continue
+            if text[:1] == b":":
+                text = _joined(text)
+                if text is None:
+                    continue
             record = logging.makeLogRecord(pickle.loads(binascii.a2b_base64(text)))
             logger = logging.getLogger(record.name) if record.name != "root" else logging.root
             if logger.isEnabledFor(record.levelno):

@@ -203,6 +203,31 @@ class Scripts(DriverCase):
         self.assertEqual(sorted(outcome.out.split()), sorted([str(i) * 100_000 for i in range(4)] * 20))
         self.assertEqual(outcome.err.count("-"), 80 * 100_000)
 
+    def test_another_process_that_writes_to_the_same_stderr_cuts_no_record(self):
+        outcome = self.output("""
+            import logging, os, subprocess, sys, threading, pyhost
+            logging.basicConfig(format="%(message)s", stream=sys.stdout)
+            WRITE = "import os" + chr(10) + "while os.write(2, b'-' * 99 + bytes([10])): os.write(1, b'.')"
+
+            def work():
+                reader, writer = os.pipe()
+                other = subprocess.Popen([sys.executable, "-c", WRITE], stdout=writer)
+                os.read(reader, 1)
+                threading.Thread(target=lambda: [*iter(lambda: os.read(reader, 1000), b"")], daemon=True).start()
+                try:
+                    for number in range(5):
+                        logging.warning("%s", str(number) * 100_000)
+                finally:
+                    other.kill()
+                    other.wait()
+
+            with pyhost.Executor(1) as executor:
+                executor.submit(work).result()
+        """)
+
+        self.assertEqual(outcome.out.split(), [str(number) * 100_000 for number in range(5)])
+        self.assertEqual({*outcome.err.split()}, {"-" * 99})
+
     def test_a_process_forked_while_a_thread_logs_can_log(self):
         self.output("""
             import logging, os, threading, pyhost
