@@ -106,7 +106,7 @@ def as_needed(max_workers):
 def check_sizes(chunksize, buffersize):
     """How many items of a map travel together, and how far it may read ahead; refused in the words of the standard
     library. None: as the pool sees fit."""
-    for name, value, wanted in ("chunksize", chunksize, ">= 1."), ("buffersize", buffersize, "None or > 0"):
+    for name, value, wanted in ("chunksize", chunksize, ">= 1"), ("buffersize", buffersize, "None or > 0"):
         if value is None:
             continue
         if not hasattr(value, "__index__"):

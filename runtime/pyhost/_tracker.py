@@ -87,10 +87,13 @@ def answer(address):
         tracker = resource_tracker.getfd()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # starting it lets Ctrl-C through to this thread
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_PATIENCE)
-        connection.connect("\0" + address)
-        socket.send_fds(connection, [b"t"], [tracker])
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_PATIENCE)
+            connection.connect("\0" + address)
+            socket.send_fds(connection, [b"t"], [tracker])
+    except OSError:  # the worker has ended, or was interrupted
+        pass
 
 
 def running():

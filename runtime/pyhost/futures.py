@@ -42,6 +42,10 @@ class Future(core.Task, concurrent.futures.Future[_T]):
     `result(timeout)` and `exception(timeout)` (seconds) raise `TimeoutError` when it is not there in time;
     `cancel(force=True)` also stops a call that runs.
 
+    Callbacks of a pool's futures run in one thread, one after the other. There `result` of any future may be waited
+    for; what only `concurrent.futures` can wait for (`wait`, `as_completed`) not in those of the same pool, as in the
+    standard library.
+
         >>> future = executor.submit(pow, 2, 10)
         >>> future.result(timeout=30)
         1024

@@ -355,7 +355,7 @@ class Aio(WithExecutor):
                 self.map(echo, [1], buffersize=0)
             with self.assertRaisesRegex(TypeError, "buffersize .* is `'all'`"):
                 self.map(echo, [1], buffersize="all")
-            with self.assertRaisesRegex(ValueError, "chunksize must be >= 1., and is 0"):
+            with self.assertRaisesRegex(ValueError, "chunksize must be >= 1, and is 0"):
                 aio.map(echo, [1], chunksize=0)
             self.assertEqual(await collect(aio.map(echo)), [])
             with self.assertRaisesRegex(TypeError, "not callable"):
