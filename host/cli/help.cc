@@ -89,8 +89,8 @@ pyhost run [PYFLAGS] -c CODE [options] [-- ARGS...]
 Runs the script as python3 would: argv, sys.path, exit status, stdin, signals
 and tracebacks are the same. `import pyhost` inside gives the pool.
 
-  PYFLAGS             python's -X -W -O -u -B -E -I -P -s -S -b -d -q and -i, before
-                      the script; after -i SCRIPT, or -i alone, comes the prompt
+  PYFLAGS             python's -X -W -O -u -B -E -I -P -s -S -b -d -q and -i,
+                      before the script; after -i SCRIPT, or -i alone, a prompt
   -j, --workers N     default size of the pools the script makes
   --start METHOD      auto, fork (workers start with what the script has
                       imported), zygote or spawn

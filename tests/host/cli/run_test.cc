@@ -80,7 +80,7 @@ TEST(RunLine, AnUnknownOptionPointsToTheDashes) {
   EXPECT_NE(refusal({"s.py", "-O"}).find("before the script"), std::string::npos);
   EXPECT_NE(refusal({"s.py", "input.txt"}).find("`pyhost run s.py -- input.txt`"),
             std::string::npos);
-  EXPECT_NE(refusal({"-i", "s.py"}).find("`-i`"), std::string::npos);
+  EXPECT_NE(refusal({"-k", "s.py"}).find("`-k`"), std::string::npos);
 }
 
 TEST(RunLine, NeedsSomethingToRun) {
