@@ -7,10 +7,10 @@
 //
 // The loader is a subclass of SourceFileLoader only until it executes its module: then its class is
 // SourceFileLoader, and nothing in the module tells how it was imported.
-#include <python/source_finder.h>
-
+#include <Python.h>
 #include <fcntl.h>
 #include <marshal.h>
+#include <python/source_finder.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,9 +180,12 @@ PyObject* find_spec(PyObject* /*self*/, PyObject* const* arguments, Py_ssize_t c
   if (name.empty() || path == nullptr || !PyList_CheckExact(path) || !byte_code_is_beside()) {
     Py_RETURN_NONE;
   }
+  const std::string_view tail = name.substr(name.rfind('.') + 1);
+  // A folder's list of names has neither of these; a path leads somewhere with them.
+  if (tail.empty() || tail.find('/') != std::string_view::npos) Py_RETURN_NONE;
   const PyRef kept = PyRef::borrow(path);
   Found found;
-  if (!find(path, name.substr(name.rfind('.') + 1), found)) Py_RETURN_NONE;
+  if (!find(path, tail, found)) Py_RETURN_NONE;
   return make_spec(arguments[0], found).release();
 }
 
@@ -207,8 +210,9 @@ PyRef load_code(PyObject* file, const std::string& path) {
       header.size != static_cast<std::uint32_t>(source.st_size)) {
     return {};
   }
-  PyRef code = PyRef::steal(PyMarshal_ReadObjectFromString(
-      bytes.data() + sizeof header, static_cast<Py_ssize_t>(bytes.size() - sizeof header)));
+  const char* data = bytes.data() + sizeof header;
+  const auto size = static_cast<Py_ssize_t>(bytes.size() - sizeof header);
+  PyRef code = PyRef::steal(PyMarshal_ReadObjectFromString(data, size));
   if (!code || !PyCode_Check(code.get())) return {};
   // Compiled elsewhere, the code names another file: importlib has the means to change that.
   const PyRef named = PyRef::steal(PyObject_GetAttrString(code.get(), "co_filename"));

@@ -81,7 +81,12 @@ print(type(module).__name__, module.rgb_to_hsv(0, 0, 1), type(module).__name__)
         self.assert_same(self.script(SHOW + """
 sys.path.append("later")
 import os; sys.path[-1] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "later")
-import json, names.part, names.other, both
+import json, names.part, names.other, both, importlib
+for name in ("both/data", "names/part", "names.", "both.", "no\\0name"):
+    try:
+        print(name, importlib.import_module(name))
+    except Exception as error:
+        print(type(error), error)
 print(list(names.__path__), both.__file__)
 try:
     import nothing
@@ -132,7 +137,9 @@ print(hooked.value, type(hooked.__loader__))
 import sys
 def hear(event, args):
     if event == "open" and "colorsys" in str(args[0]):
-        print(event, str(args[0]).rpartition("/")[2])
+        print(event, str(args[0]).rpartition("/")[2], *args[1:])
+    if event == "exec" and "colorsys" in args[0].co_filename or event in ("import", "marshal.loads"):
+        print(event, args[0] if event != "marshal.loads" else len(args[0]))
 sys.addaudithook(hear)
 import colorsys
 """, "audited.py"), says="open colorsys")
