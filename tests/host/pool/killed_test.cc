@@ -8,31 +8,18 @@
 #include <map>
 #include <random>
 #include <ranges>
-#include <sstream>
 #include <thread>
 #include <vector>
 
 #include <base/system.h>
 
+#include "../parent_of.h"
 #include "pool_fixture.h"
 
 namespace pyhost::tests {
 namespace {
 
 using namespace std::chrono_literals;
-
-pid_t parent_of(pid_t pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  std::getline(stat, text);
-  const std::size_t after_name = text.rfind(')');
-  if (after_name == std::string::npos) return -1;
-  std::istringstream rest(text.substr(after_name + 1));
-  char state = 0;
-  pid_t parent = -1;
-  rest >> state >> parent;
-  return rest ? parent : -1;
-}
 
 // A zombie is not: where nobody reaps orphans (a container whose first process does not), they
 // stay.

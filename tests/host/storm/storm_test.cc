@@ -10,9 +10,9 @@
 
 #include <filesystem>
 #include <set>
-#include <sstream>
 #include <thread>
 
+#include "../parent_of.h"
 #include "storm_load.h"
 
 namespace pyhost::tests {
@@ -26,19 +26,6 @@ constexpr unsigned kRoundsPerPool = 50;
 unsigned number_from(const char* variable, unsigned otherwise) {
   const char* given = std::getenv(variable);
   return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : otherwise;
-}
-
-pid_t parent_of(pid_t pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  std::getline(stat, text);
-  const std::size_t after_name = text.rfind(')');
-  if (after_name == std::string::npos) return -1;
-  std::istringstream rest(text.substr(after_name + 1));
-  char state = 0;
-  pid_t parent = -1;
-  rest >> state >> parent;
-  return rest ? parent : -1;
 }
 
 std::set<std::string> names_in(const char* folder) {
