@@ -1,50 +1,33 @@
 // source_finder.cc: what importlib._bootstrap_external does for a source file, without its detours.
 //
-//   find_spec  sys.path, or the __path__ of a package --> the file, as FileFinder would find it
-//              --> ModuleSpec with a QuickLoader
-//   exec_module  file, __pycache__/file.pyc --> the same check as SourceLoader.get_code -->
-//   executed
+//   find_spec    sys.path, or the __path__ of a package --> the file, as FileFinder would find it
+//                --> ModuleSpec with a SourceFileLoader whose `exec_module` is ours
+//   exec_module  file --> its byte code, if that is what the import system would take --> executed
 //
-// The loader is a subclass of SourceFileLoader only until it executes its module: then its class is
-// SourceFileLoader, and nothing in the module tells how it was imported.
+// `exec_module` is an attribute of the loader that hides the method of its class until the module
+// is executed. Then it is deleted, and nothing in the module tells how it was imported.
 #include <Python.h>
-#include <fcntl.h>
-#include <marshal.h>
 #include <python/source_finder.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cstdint>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <base/fd.h>
+#include <python/byte_code.h>
 #include <python/ref.h>
 
 namespace pyhost::python {
 namespace {
 
-// PEP 552: magic number, flags (0: checked by time and size of the source), time, size.
-struct CodeHeader {
-  std::uint32_t magic;
-  std::uint32_t flags;
-  std::uint32_t seconds;
-  std::uint32_t size;
-};
-static_assert(sizeof(CodeHeader) == 16);
-
 // What the import system is made of; alive as long as the interpreter.
 struct Parts {
   PyObject* spec_class;     // ModuleSpec
   PyObject* source_loader;  // SourceFileLoader
-  PyObject* quick_loader;   // its subclass, see above
   PyObject* file_finder;    // FileFinder
   PyObject* loaders;        // what a FileFinder without hooks has as `_loaders`
   PyObject* call;           // _call_with_frames_removed, by which tracebacks leave out importlib
   PyObject* exec;           // builtins.exec
-  std::string cached_end;   // .cpython-311.pyc
   std::vector<std::string> before_source;  // endings of extension modules, which go first
 };
 
@@ -133,13 +116,22 @@ PyRef text(std::string_view bytes) {
       PyUnicode_FromStringAndSize(bytes.data(), static_cast<Py_ssize_t>(bytes.size())));
 }
 
-std::string cached_path(std::string_view file) {
-  const std::size_t slash = file.rfind('/') + 1;
-  std::string path(file.substr(0, slash));
-  path += "__pycache__/";
-  path += file.substr(slash, file.size() - slash - std::strlen(".py"));
-  return path + parts->cached_end;
+// exec_module(module), bound to the loader.
+PyObject* exec_module(PyObject* loader, PyObject* module) {
+  if (PyObject_DelAttrString(loader, "exec_module") < 0) PyErr_Clear();  // a second call, by hand
+  const PyRef file = PyRef::steal(PyObject_GetAttrString(loader, "path"));
+  const PyRef names = PyRef::steal(PyObject_GetAttrString(module, "__dict__"));
+  const std::string_view path = file ? ascii(file.get()) : std::string_view();
+  const PyRef code =
+      path.empty() || !names ? PyRef() : load_byte_code(file.get(), std::string(path));
+  if (!code) {
+    PyErr_Clear();
+    return PyObject_CallMethod(loader, "exec_module", "O", module);
+  }
+  return PyObject_CallFunctionObjArgs(parts->call, parts->exec, code.get(), names.get(), nullptr);
 }
+
+PyMethodDef exec_module_definition = {"exec_module", exec_module, METH_O, nullptr};
 
 bool set(const PyRef& object, const char* name, const PyRef& value) {
   return value && PyObject_SetAttrString(object.get(), name, value.get()) == 0;
@@ -148,14 +140,16 @@ bool set(const PyRef& object, const char* name, const PyRef& value) {
 // As importlib.util.spec_from_file_location makes it.
 PyRef make_spec(PyObject* name, const Found& found) {
   const PyRef file = text(found.file);
-  const PyRef loader = file ? PyRef::steal(PyObject_CallFunctionObjArgs(parts->quick_loader, name,
+  const PyRef loader = file ? PyRef::steal(PyObject_CallFunctionObjArgs(parts->source_loader, name,
                                                                         file.get(), nullptr))
                             : PyRef();
-  PyRef spec = loader ? PyRef::steal(PyObject_CallFunctionObjArgs(parts->spec_class, name,
-                                                                  loader.get(), nullptr))
-                      : PyRef();
+  const PyRef exec =
+      loader ? PyRef::steal(PyCFunction_New(&exec_module_definition, loader.get())) : PyRef();
+  if (!exec || !set(loader, "exec_module", exec)) return {};
+  PyRef spec =
+      PyRef::steal(PyObject_CallFunctionObjArgs(parts->spec_class, name, loader.get(), nullptr));
   if (!spec || !set(spec, "origin", file) || !set(spec, "_set_fileattr", PyRef::borrow(Py_True)) ||
-      !set(spec, "cached", text(cached_path(found.file)))) {
+      !set(spec, "cached", text(byte_code_path(found.file)))) {
     return {};
   }
   if (found.folder.empty()) return spec;
@@ -189,68 +183,9 @@ PyObject* find_spec(PyObject* /*self*/, PyObject* const* arguments, Py_ssize_t c
   return make_spec(arguments[0], found).release();
 }
 
-// Byte code of the file, when that is what the import system would take; else nothing.
-PyRef load_code(PyObject* file, const std::string& path) {
-  struct stat source;
-  if (!stat_path(path, source)) return {};
-  const std::string cached = cached_path(path);
-  if (PySys_Audit("open", "ssi", cached.c_str(), "r", O_RDONLY | O_CLOEXEC) < 0) return {};
-  const base::UniqueFd fd(open(cached.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info;
-  if (!fd || fstat(fd.get(), &info) != 0 ||
-      info.st_size <= static_cast<off_t>(sizeof(CodeHeader))) {
-    return {};
-  }
-  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
-  if (read(fd.get(), bytes.data(), bytes.size()) != info.st_size) return {};
-  CodeHeader header;
-  std::memcpy(&header, bytes.data(), sizeof header);
-  if (header.magic != static_cast<std::uint32_t>(PyImport_GetMagicNumber()) || header.flags != 0 ||
-      header.seconds != static_cast<std::uint32_t>(source.st_mtime) ||
-      header.size != static_cast<std::uint32_t>(source.st_size)) {
-    return {};
-  }
-  const char* data = bytes.data() + sizeof header;
-  const auto size = static_cast<Py_ssize_t>(bytes.size() - sizeof header);
-  PyRef code = PyRef::steal(PyMarshal_ReadObjectFromString(data, size));
-  if (!code || !PyCode_Check(code.get())) return {};
-  // Compiled elsewhere, the code names another file: importlib has the means to change that.
-  const PyRef named = PyRef::steal(PyObject_GetAttrString(code.get(), "co_filename"));
-  const bool same = named && PyUnicode_Compare(named.get(), file) == 0;
-  return same ? std::move(code) : PyRef();
-}
-
-// exec_module(self, module)
-PyObject* exec_module(PyObject* /*self*/, PyObject* arguments) {
-  PyObject* self = nullptr;
-  PyObject* module = nullptr;
-  if (!PyArg_ParseTuple(arguments, "OO:exec_module", &self, &module)) return nullptr;
-  if (PyObject_SetAttrString(self, "__class__", parts->source_loader) < 0) return nullptr;
-  const PyRef file = PyRef::steal(PyObject_GetAttrString(self, "path"));
-  const PyRef names = PyRef::steal(PyObject_GetAttrString(module, "__dict__"));
-  const std::string_view path = file ? ascii(file.get()) : std::string_view();
-  const PyRef code = path.empty() || !names ? PyRef() : load_code(file.get(), std::string(path));
-  if (!code) {
-    PyErr_Clear();
-    return PyObject_CallMethod(self, "exec_module", "O", module);
-  }
-  return PyObject_CallFunctionObjArgs(parts->call, parts->exec, code.get(), names.get(), nullptr);
-}
-
 PyMethodDef find_spec_definition = {
     "find_spec", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(find_spec)),
     METH_FASTCALL, nullptr};
-PyMethodDef exec_module_definition = {"exec_module", exec_module, METH_VARARGS, nullptr};
-
-// A subclass that differs in nothing but `exec_module`, its name included.
-PyRef make_quick_loader(PyObject* source_loader) {
-  const PyRef function = PyRef::steal(PyCFunction_New(&exec_module_definition, nullptr));
-  const PyRef method = function ? PyRef::steal(PyInstanceMethod_New(function.get())) : PyRef();
-  if (!method) return {};
-  return PyRef::steal(PyObject_CallFunction(
-      reinterpret_cast<PyObject*>(Py_TYPE(source_loader)), "s(O){sOss}", "SourceFileLoader",
-      source_loader, "exec_module", method.get(), "__module__", "_frozen_importlib_external"));
-}
 
 // The list that FileFinder.__init__ makes of the loaders of a plain interpreter: (ending, loader).
 // Fills in `before_source`. Null without an exception where source files have another loader.
@@ -282,8 +217,7 @@ Parts* make_parts() {
   const PyRef machinery = PyRef::steal(PyImport_ImportModule("_frozen_importlib_external"));
   const PyRef bootstrap = PyRef::steal(PyImport_ImportModule("_frozen_importlib"));
   const PyRef builtins = PyRef::steal(PyImport_ImportModule("builtins"));
-  const char* tag = PyImport_GetMagicTag();
-  if (!machinery || !bootstrap || !builtins || tag == nullptr) return nullptr;
+  if (!machinery || !bootstrap || !builtins) return nullptr;
   auto take = [](const PyRef& module, const char* name) {
     return PyRef::steal(PyObject_GetAttrString(module.get(), name));
   };
@@ -292,17 +226,14 @@ Parts* make_parts() {
   PyRef exec = take(builtins, "exec");
   PyRef finder = take(machinery, "FileFinder");
   PyRef source = take(machinery, "SourceFileLoader");
-  PyRef quick = source ? make_quick_loader(source.get()) : PyRef();
   Parts made{};
-  PyRef loaders = quick ? list_loaders(machinery, source.get(), made) : PyRef();
+  PyRef loaders = source ? list_loaders(machinery, source.get(), made) : PyRef();
   if (!spec_class || !call || !exec || !finder || !loaders) return nullptr;
-  made.cached_end = std::string(".") + tag + ".pyc";
   made.spec_class = spec_class.release();
   made.call = call.release();
   made.exec = exec.release();
   made.file_finder = finder.release();
   made.source_loader = source.release();
-  made.quick_loader = quick.release();
   made.loaders = loaders.release();
   return new Parts(
       std::move(made));  // never destroyed: imports go on until the interpreter is gone
