@@ -257,7 +257,8 @@ class Engine {
   // With `on_crash` of the pool, as if a worker had died: what has no outcome fails with `error`.
   // Else nothing.
   void break_with(Error error);
-  // Whether a crash broke the pool (`on_crash`): what is submitted from now on fails.
+  // Whether a crash broke the pool (`on_crash`), or workers cannot start: what is submitted from
+  // now on fails.
   bool broken() const;
   // Why nothing can run any more; empty while something can.
   std::optional<Error> fatal() const;

@@ -274,6 +274,7 @@ void Engine::State::bury(Worker& worker) {
 void Engine::State::fail_start(Error error) {
   if (fatal) return;
   fatal = std::move(error);
+  broken.store(true);
   fail_queued(*fatal);
   changed.notify_all();
 }

@@ -249,6 +249,11 @@ PyObject* failure(PyObject* self, void*) {
   return exception_of(*fatal).release();
 }
 
+PyObject* refuse_after_failed_start(PyObject* self, PyObject*) {
+  engine_object(self)->handle->refuse_after_failed_start();
+  Py_RETURN_NONE;
+}
+
 PyObject* broken(PyObject* self, void*) {
   return PyBool_FromLong(engine_object(self)->handle->broken());
 }
@@ -309,6 +314,8 @@ PyMethodDef kMethods[] = {
     {"kill", kill, METH_NOARGS, "cancels everything and kills the workers"},
     {"broadcast", broadcast_call, METH_VARARGS,
      "broadcast(function, args, kwargs) -> results, one per worker"},
+    {"refuse_after_failed_start", refuse_after_failed_start, METH_NOARGS,
+     "refuses calls when workers cannot start, instead of accepting and failing them"},
     {"stacks", find_stacks, METH_O,
      "stacks(timeout) -> a list of (worker, pid, call, seconds, stack)"},
     {"stats", find_stats, METH_NOARGS, "what the pool is doing, as a dict"},
@@ -324,7 +331,8 @@ PyGetSetDef kProperties[] = {
     {"workers", workers, nullptr, "configured number of workers", nullptr},
     {"failure", failure, nullptr, "the exception that says why nothing can run any more, or None",
      nullptr},
-    {"broken", broken, nullptr, "whether a crash broke the pool, as `on_crash` asked for", nullptr},
+    {"broken", broken, nullptr, "whether calls are refused because nothing can run any more",
+     nullptr},
     {"completions", completions, nullptr, "where outcomes go that are watched", nullptr},
     {"carry", nullptr, set_carry, "makes the context of a call, see pyhost._context", nullptr},
     {"drained", drained, nullptr, "whether nothing of it runs any more", nullptr},

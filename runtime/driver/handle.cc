@@ -50,7 +50,8 @@ EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine, bool own_arrays
       exits_(engine_->exits()),
       generation_(base::fork_generation()),
       own_arrays_(own_arrays),
-      on_crash_(engine_->on_crash()) {
+      on_crash_(engine_->on_crash()),
+      refuses_(on_crash_ == OnCrash::pool) {
   our_threads.fetch_add(1);
 }
 

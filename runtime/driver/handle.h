@@ -53,8 +53,10 @@ class EngineHandle {
   // Waits for that. False with an exception set: a signal handler raised.
   bool wait_drained();
   bool drained() const { return drained_.load() != 0; }
-  // A crash broke the pool.
-  bool broken() const { return engine_ && engine_->broken(); }
+  // Nothing can run any more, and calls are refused for it instead of failing: a crash broke the
+  // pool, or workers cannot start and `refuse_after_failed_start` was called.
+  bool broken() const { return refuses_ && engine_ && engine_->broken(); }
+  void refuse_after_failed_start() { refuses_ = true; }
   OnCrash on_crash() const { return on_crash_; }
   const pool::ExitLog& exits() const { return *exits_; }
   // Cancels and kills. Returns when no process is left.
@@ -75,6 +77,7 @@ class EngineHandle {
   unsigned generation_;
   bool own_arrays_;
   OnCrash on_crash_;
+  bool refuses_;
   std::vector<std::weak_ptr<pool::Submitted>> tickets_;
   std::size_t most_tickets_ = 1024;  // when to drop those that are settled
   std::thread drainer_;

@@ -106,11 +106,16 @@ def subclass(adopted, stdlib):
     for name, member in vars(adopted).items():
         if getattr(member, "__doc__", "") is None and hasattr(stdlib, name):
             member.__doc__ = getattr(stdlib, name).__doc__
+        if isinstance(member, type(subclass)):  # a TypeError says it
+            member.__qualname__ = f"{stdlib.__qualname__}.{name}"
     return type(stdlib)(stdlib.__name__, (adopted, stdlib), members)
 
 
 def made(what, shown, start, workers):
     """Counts a pool that was made, and with `--verbose` says so."""
+    if what != "joblib":
+        from pyhost import _adopt_contexts
+        _adopt_contexts.list_workers()
     _pools[what] = _pools.get(what, 0) + 1
     if _told.get("verbose"):
         count = "1 worker" if workers == 1 else f"{workers} workers"

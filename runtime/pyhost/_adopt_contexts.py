@@ -4,6 +4,10 @@ import sys
 
 from pyhost import _adopt, _settings
 
+# How long `active_children` waits for workers that are starting, in seconds: under multiprocessing they are there at
+# once. It takes milliseconds, unless they cannot start.
+_PATIENCE = 1.0
+
 # What multiprocessing calls its workers, by start method.
 _NAMES = {"fork": "Fork", "spawn": "Spawn", "forkserver": "ForkServer"}
 
@@ -26,6 +30,24 @@ def settings_of(context, name, daemon=None):
     has it. `name`: of a worker there, behind the start method."""
     return {"own_arrays": sys.maxsize, "process_name": _NAMES[context.get_start_method()] + name, "daemon": daemon,
             "as_stdlib": True}
+
+
+def list_workers():
+    """Has `multiprocessing.active_children()` list workers of adopted pools."""
+    from multiprocessing import process
+    if not isinstance(process._children, _Children):  # the first pool, or the first since this process was forked
+        process._children = _Children(process._children)
+
+
+class _Children(set):
+    """The child processes of multiprocessing, and behind them the workers."""
+
+    def __iter__(self):
+        yield from super().__iter__()
+        from pyhost import _lifecycle
+        for engine in _lifecycle.pools():
+            if engine.has_named_workers:
+                yield from engine.processes(_PATIENCE).values()
 
 
 def route(cls, adopted, stdlib, context, shown):

@@ -168,6 +168,16 @@ def import_main():
         del own._inheriting
 
 
+def keeps_numpy_seed(numpy_random):
+    """Whether copies of the process draw the same numbers, as in the standard library's pools after
+    `numpy.random.seed(0)`. Without a seed of its own the script cannot tell, and gets different ones."""
+    try:
+        own = numpy_random.mtrand._rand._bit_generator._seed_seq is None
+    except AttributeError:  # of another numpy
+        return False
+    return own and bool(_facts().get("as_stdlib"))
+
+
 def identify(number, identity):
     """Puts this worker in the place of the current process, and the driver in that of its parent.
 

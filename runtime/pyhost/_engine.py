@@ -32,6 +32,8 @@ class Engine:
     Lifetime: closed when nobody refers to it: neither an Executor nor the iterator of a map with input left.
     """
 
+    refuses_failed_start = False  # instead of accepting calls that fail
+
     def __init__(self, settings, initializer=None, initargs=(), killed_at_exit=False):
         self.killed_at_exit = killed_at_exit  # instead of waiting for what it has
         self._settings = settings
@@ -197,6 +199,12 @@ class Engine:
             found = self._processes
         return found.find(timeout) if native is not None else {}
 
+    @property
+    def has_named_workers(self):
+        """Whether workers are processes of multiprocessing, and nobody is about to start or end them: a signal handler
+        may ask."""
+        return self._settings.process_name is not None and not self._lock.locked()
+
     def _kind_of_future(self):
         from pyhost import futures
         return futures.FutureOfStdlib if self._settings.as_stdlib else futures.Future
@@ -244,7 +252,9 @@ class Engine:
     def _make_engine(self, function):
         _inheritance.refuse_while_importing_main()
         start = _settings.choose_start(self._settings.start)
-        snapshot = _main.Snapshot() if start == "fork" else self._imported_main()
+        snapshot = self._imported_main()
+        if start == "fork":
+            snapshot = _main.Copied() if self._settings.as_stdlib else _main.Snapshot()
         registered = register(function, snapshot) if start == "fork" else None
         pickling = Pickling(snapshot)
         pickling.is_told = "multiprocessing.context" in sys.modules
@@ -264,6 +274,8 @@ class Engine:
             settings=self._settings.workers, limits=_limits.native(self._settings.limits), initializer=initializer,
             inherited=inherited)
         self._facts = inherited["text"]
+        if self.refuses_failed_start:
+            engine.refuse_after_failed_start()
         if not self._settings.as_stdlib:
             engine.carry = self._carry = _carrier(pickling.dumps)
         self._functions = Functions(engine, pickling)

@@ -88,7 +88,7 @@ class Functions:
         watch = None
         if not _importable(function):
             inner = _wrappers.wrapped(function)
-            watch = _main.Watch(inner) if isinstance(inner, types.FunctionType) else None
+            watch = self._pickling.watch(inner) if isinstance(inner, types.FunctionType) else None
         number = self._define(function)
         if _has_no_state(function):
             self._keep(function, number, watch)

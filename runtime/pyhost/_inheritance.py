@@ -61,7 +61,8 @@ def refuse_while_importing_main():
 def _facts(settings):
     """Of this process, whatever the start method."""
     facts = {"parent": os.getpid(), "name": settings.process_name, "daemon": settings.daemon, "method": settings.method,
-             "record_mark": core.record_mark(), "records": not settings.as_stdlib}
+             "record_mark": core.record_mark(), "records": not settings.as_stdlib,
+             "as_stdlib": settings.as_stdlib}
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         own = process.current_process()

@@ -91,14 +91,21 @@ class Snapshot:
 
     def knows(self, thing):
         """Whether workers find the same function or class under its name, with the same globals around it."""
-        qualname = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
-        if not self._unchanged(qualname.partition(".")[0]) or find(qualname) is not thing:
+        if not self._has(thing):
             return False
         function = _wrappers.wrapped(thing)
         if not isinstance(function, types.FunctionType):
             return True
         own = main_globals()
         return all(namespace is not own or self._unchanged(name) for namespace, name, _ in Watch(function).globals)
+
+    def watch(self, function):
+        """What to look at before a definition of the function is used again, or None."""
+        return Watch(function)
+
+    def _has(self, thing):
+        qualname = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
+        return self._unchanged(qualname.partition(".")[0]) and find(qualname) is thing
 
     def difference(self, function):
         """(name, whether workers have another value for it) of what keeps them from knowing it, or None."""
@@ -108,6 +115,17 @@ class Snapshot:
             if name.isidentifier() and not self._unchanged(name):
                 return name, name in self._values
         return None
+
+
+class Copied(Snapshot):
+    """The same for pools of the standard library, in which a function runs with the globals that a copy of this process
+    has, whatever has become of them here. They may be what cannot be sent: the pool itself, for one."""
+
+    def knows(self, thing):
+        return self._has(thing)
+
+    def watch(self, function):
+        return None if self._has(function) else Watch(function)
 
 
 def is_named(thing):
@@ -123,6 +141,7 @@ class Imported:
     """
 
     knows = staticmethod(is_named)
+    watch = Watch
 
     def difference(self, function):
         return None

@@ -246,6 +246,7 @@ class Pickling:
     def __init__(self, snapshot):
         self._snapshot = snapshot
         self._knows = snapshot.knows if snapshot is not None else None
+        self.watch = snapshot.watch if snapshot is not None else _main.Watch
 
     def dumps(self, thing, buffer_callback=None):
         late = not self.is_told and "multiprocessing.context" in sys.modules

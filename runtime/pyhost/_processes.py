@@ -35,6 +35,13 @@ class WorkerProcess:
         self.sentinel = native.pidfd(pid)
         self._exit_code: Optional[int] = None
 
+    @property
+    def _popen(self):  # which multiprocessing asks for what it has started itself
+        return self
+
+    def poll(self) -> Optional[int]:
+        return None
+
     def is_alive(self) -> bool:
         return not self._has_ended(0)
 

@@ -102,6 +102,7 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         self._method = method
         self._capture = bool(capture)
         self._engine = Engine(settings, initializer, tuple(initargs))
+        self._engine.refuses_failed_start = settings.as_stdlib
 
     def _submit(self, fn, args, kwargs):
         if self._capture:

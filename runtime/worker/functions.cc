@@ -111,6 +111,22 @@ PyRef import_longest(std::string_view name, std::string_view& rest, bool& missin
   }
 }
 
+// Builtins such as `eval` look into the frame of their caller, and a worker that is no copy of the
+// driver calls from none: they get one, in `__main__`.
+PyRef with_frame(PyRef function) {
+  if (PyCFunction_Check(function.get()) == 0) return function;
+  for (const char* name : {"eval", "exec", "dir", "globals", "locals", "vars"}) {
+    if (PyDict_GetItemString(PyEval_GetBuiltins(), name) != function.get()) continue;
+    PyObject* names = PyModule_GetDict(PyImport_AddModule("__main__"));
+    const PyRef code = PyRef::steal(Py_CompileString(
+        "lambda function: lambda *a, **k: function(*a, **k)", "<pyhost>", Py_eval_input));
+    const PyRef make = code ? PyRef::steal(PyEval_EvalCode(code.get(), names, names)) : PyRef();
+    if (!make) return {};
+    return PyRef::steal(PyObject_CallFunctionObjArgs(make.get(), function.get(), nullptr));
+  }
+  return function;
+}
+
 }  // namespace
 
 PyRef find_function(const Loaded& loaded, std::string_view name) {
@@ -157,6 +173,7 @@ void FunctionTable::define(std::uint32_t number, wire::Codec codec,
                       "the driver's function is not in this snapshot of it; report this");
     }
   }
+  if (entry.function) entry.function = with_frame(std::move(entry.function));
   if (!entry.function) entry.exception = python::take_exception();
   entries_.insert_or_assign(number, std::move(entry));
 }

@@ -68,11 +68,25 @@ void listen(UniqueFd forensics) {
   write_stacks_on(process::interrupt_signal());
 }
 
+// Whether numpy's global generator goes on as the script left it. `_bootstrap` tells.
+bool keeps_numpy_seed(const PyRef& numpy_random) {
+  if (!imported("multiprocessing.process")) return false;
+  const PyRef module = PyRef::steal(PyImport_ImportModule("pyhost._bootstrap"));
+  const PyRef keeps = module ? PyRef::steal(PyObject_CallMethod(module.get(), "keeps_numpy_seed",
+                                                                "O", numpy_random.get()))
+                             : PyRef();
+  PyErr_Clear();
+  return keeps.get() == Py_True;
+}
+
 // Forked copies would all draw the same numbers. `random` reseeds itself when it is forked; what
 // numpy's legacy global generator needs is this.
 void reseed() {
   call_quietly(imported("random"), "seed", nullptr);
-  call_quietly(imported("numpy.random"), "seed", nullptr);
+  const PyRef numpy_random = imported("numpy.random");
+  if (numpy_random && !keeps_numpy_seed(numpy_random)) {
+    call_quietly(numpy_random, "seed", nullptr);
+  }
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include <python/source_finder.h>
 #include <python/text.h>
 #include <worker/inheritance.h>
+#include <worker/output.h>
 #include <worker/packages.h>
 #include <worker/thread_cap.h>
 
@@ -217,6 +218,7 @@ bool Loader::prepare() {
 
 // The main module of a driver that wants its functions found by their names.
 bool Loader::load_main() {
+  const WithStdout as_in_the_driver;  // where the script's own prints go
   if (!import_main()) return fail_with_exception("importing the main module");
   look_for_threads("__main__");
   return true;

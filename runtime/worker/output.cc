@@ -1,7 +1,10 @@
+#include <fcntl.h>
+#include <unistd.h>
 #include <worker/output.h>
 
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include <base/per_process.h>
 #include <base/system.h>
@@ -14,6 +17,7 @@ using python::PyRef;
 
 bool printed = false;    // guarded by the GIL
 bool installed = false;  // likewise; inherited by workers from the zygote
+int kept_stdout = -1;    // likewise; open until it was used
 
 // Held around writes to stderr: what is longer than a full pipe takes at once would be cut by that
 // of another thread. Recursive, and held while Python code can run, as io's own lock of a stream
@@ -126,6 +130,24 @@ void install_streams() {
     }
   }
   PyErr_Clear();
+}
+
+void keep_stdout() {
+  kept_stdout = fcntl(1, F_DUPFD_CLOEXEC, 3);
+}
+
+WithStdout::WithStdout() {
+  if (kept_stdout < 0) return;
+  flush_streams();
+  now_ = base::UniqueFd(fcntl(1, F_DUPFD_CLOEXEC, 3));
+  dup2(kept_stdout, 1);
+}
+
+WithStdout::~WithStdout() {
+  if (!now_) return;
+  flush_streams();
+  dup2(now_.get(), 1);
+  close(std::exchange(kept_stdout, -1));
 }
 
 void write_marked(std::string_view bytes) {

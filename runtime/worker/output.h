@@ -5,6 +5,8 @@
 
 #include <string_view>
 
+#include <base/fd.h>
+
 namespace pyhost::worker {
 
 // Replaces sys.stdin, sys.stdout and sys.stderr by line-buffered streams over descriptors 0, 1 and
@@ -12,6 +14,22 @@ namespace pyhost::worker {
 // makes sure. A stream that user code has put in place of Python's own stays. Best effort: what
 // cannot be made keeps what was there. Needs the GIL.
 void install_streams();
+
+// Remembers what descriptor 1 is, before it becomes something else.
+void keep_stdout();
+
+// While it lives, descriptor 1 is what `keep_stdout` remembered. Once: afterwards that is closed,
+// since workers must not keep the driver's output open. Needs the GIL.
+class WithStdout {
+ public:
+  WithStdout();
+  WithStdout(const WithStdout&) = delete;
+  WithStdout& operator=(const WithStdout&) = delete;
+  ~WithStdout();
+
+ private:
+  base::UniqueFd now_;
+};
 
 // Writes to stderr past its buffer, in one piece among what else Python writes there in this
 // process. Needs the GIL, which is given away.

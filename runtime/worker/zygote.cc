@@ -260,6 +260,7 @@ void run_zygote(int control, bool snapshot) {
   // Nobody reads from the terminal here, and stdout belongs to the results: what a script prints
   // while it is loaded goes to stderr.
   open_null(0);
+  if (!snapshot) keep_stdout();
   dup2(2, 1);
   signal(SIGINT, SIG_IGN);
   // Until a worker has its own handler: what comes too early must not end it.

@@ -1,0 +1,147 @@
+"""Scripts as people have them: under `pyhost run` they say what they say under python3."""
+
+import harness
+from adopt_test import Adopted
+
+GLOBALS = '''
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import Pool
+pool, seen = None, "first"
+
+def is_there(_):
+    return pool is not None
+
+def look(_):
+    return seen
+
+if __name__ == "__main__":
+    pool = Pool(2)
+    seen = "second"
+    print(pool.map(is_there, range(3)), pool.map(look, range(3)))
+    with ProcessPoolExecutor(1) as executor:
+        print(executor.submit(look, 0).result())
+        seen = "third"
+        print(executor.submit(look, 0).result())
+    pool.terminate()
+'''
+
+SEEDS = '''
+import numpy
+from multiprocessing import Pool
+
+def draw(_):
+    return numpy.random.randint(10**9)
+
+if __name__ == "__main__":
+    numpy.random.seed(7)
+    with Pool(1) as pool:
+        print(pool.map(draw, range(3)))
+    with Pool(2) as pool:
+        print(pool.map(draw, range(1)))
+'''
+
+INITIALIZER = '''
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+def prepare():
+    raise LookupError("nothing there")
+
+if __name__ == "__main__":
+    executor = ProcessPoolExecutor(2, initializer=prepare)
+    try:
+        executor.submit(abs, 1).result()
+    except BrokenProcessPool:
+        print("broken")
+    try:
+        executor.submit(abs, 1)
+    except BrokenProcessPool:
+        print("accepts nothing")
+'''
+
+CHILDREN = '''
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+def child():
+    with multiprocessing.Pool(1):
+        print(len(multiprocessing.active_children()), flush=True)
+
+if __name__ == "__main__":
+    pool = multiprocessing.Pool(2)
+    print([process.name for process in sorted(multiprocessing.active_children(), key=lambda p: p.name)])
+    with ProcessPoolExecutor(1) as executor:
+        print(executor.submit(abs, -1).result(), len(multiprocessing.active_children()))
+    pool.terminate()
+    pool.join()
+    process = multiprocessing.Process(target=child)
+    process.start()
+    print(len(multiprocessing.active_children()), flush=True)
+    process.join()
+    print(multiprocessing.active_children(), flush=True)
+    left = multiprocessing.Pool(1)
+'''
+
+
+class Unchanged(Adopted):
+    def test_globals_are_those_of_the_fork_and_may_be_what_cannot_be_sent(self):
+        self.script(GLOBALS)
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_a_seed_of_the_script_s_own_is_what_copies_go_on_from(self):
+        self.script(SEEDS)
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_copies_of_a_script_that_seeded_nothing_draw_different_numbers(self):
+        self.script("import numpy, multiprocessing\n"
+                    "def draw(barrier):\n"
+                    "    barrier.wait(30)\n"
+                    "    return numpy.random.randint(10**9)\n"
+                    "if __name__ == '__main__':\n"
+                    "    with multiprocessing.Manager() as manager, multiprocessing.Pool(2) as pool:\n"
+                    "        print(len(set(pool.map(draw, [manager.Barrier(2)] * 2, chunksize=1))))\n")
+
+        self.assertEqual(self.run_("script.py").out, "2\n")
+
+    def test_an_executor_whose_initializer_raised_accepts_nothing(self):
+        self.script(INITIALIZER)
+
+        self.assert_as_under_python("script.py")
+
+    def test_workers_are_active_children(self):
+        self.script(CHILDREN)
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_builtins_that_look_into_a_frame_can_be_mapped(self):
+        self.script("import multiprocessing\n"
+                    "if __name__ == '__main__':\n"
+                    "    for method in multiprocessing.get_all_start_methods():\n"
+                    "        with multiprocessing.get_context(method).Pool(1) as pool:\n"
+                    "            print(pool.map(eval, ['6 * 7', 'len(\"ab\")']), pool.apply(exec, ('1',)))\n")
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_what_the_main_module_prints_on_import_goes_to_stdout(self):
+        self.script("import multiprocessing\n"
+                    "print('this is', __name__, flush=True)\n"
+                    "if __name__ == '__main__':\n"
+                    "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+                    "        print(pool.map(abs, [-1]))\n")
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_an_argument_too_many_is_told_by_the_name_of_the_class(self):
+        self.script("from concurrent.futures import ProcessPoolExecutor\n"
+                    "try:\n"
+                    "    ProcessPoolExecutor(worker=2)\n"
+                    "except TypeError as error:\n"
+                    "    print(error)\n")
+
+        self.assert_as_under_python("script.py")
+
+
+if __name__ == "__main__":
+    harness.main()
