@@ -125,7 +125,7 @@ def map(fn: Callable[..., _T], *iterables: Union[Iterable[Any], AsyncIterable[An
         return _nothing()
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
-    start = pyhost.map if executor is None else _checked(executor)._map_lazily
+    start: Callable[..., Any] = pyhost.map if executor is None else _checked(executor)._map_lazily
     count = 1 if chunksize is None else chunksize
 
     if any(hasattr(iterable, "__aiter__") for iterable in iterables):

@@ -213,9 +213,10 @@ class Core(unittest.TestCase):
         self.assertEqual(result.stdout.strip(), f"{OPTIONS} -1 False", result.stderr)
 
     def test_the_package_is_found_without_an_entry_in_sys_path(self):
-        code = "import sys, pyhost; print(pyhost.__file__, any('pyhost' in p for p in sys.path))"
+        code = "import sys, pyhost; print(pyhost.__file__, sys.argv[1] in sys.path)"
         result = subprocess.run(
-            [PYTHON, "-c", boot_line(), CORE, "run", str(RUNTIME / "python"), OPTIONS, "command", code],
+            [PYTHON, "-c", boot_line(), CORE, "run", str(RUNTIME / "python"), OPTIONS, "command", code,
+             str(RUNTIME / "python")],
             capture_output=True, text=True, timeout=60, cwd="/",
         )
 
