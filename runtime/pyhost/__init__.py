@@ -63,7 +63,9 @@ def __getattr__(name):
     if name == "aio":
         return __import__("pyhost.aio").aio
     if home is None:
-        raise AttributeError(f"module 'pyhost' has no attribute {name!r}")
+        from pyhost._core import core
+        close = core.closest_name(name, __all__)
+        raise AttributeError(f"module 'pyhost' has no attribute {name!r}" + (close and f"; did you mean `{close}`?"))
     from pyhost import _interrupts
     _interrupts.end_in_one_line()  # Ctrl-C may come while modules are imported
     # Not importlib.import_module: that would import importlib's Python half first.

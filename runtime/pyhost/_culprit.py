@@ -31,12 +31,14 @@ def find(thing, can_send):
 
 
 def why_it_stays(thing):
-    """What to do instead of sending a pool or a future to a task; None for everything else."""
+    """What to do instead of sending a pool, a future or a generator; None for everything else."""
     if isinstance(thing, core.Task):
         return "a future stays in the process that made it; send its result"
     if isinstance(thing, (core.Submitter, core.Engine)) or type(thing).__module__ == "pyhost.pool":
         return "a pool stays in the process that made it, and would wait for itself in a task; use `pyhost.submit` " \
                "and `pyhost.map` there, or make a pool there"
+    if isinstance(thing, types.GeneratorType):
+        return "a generator stays in the process that made it; send a list of what it yields"
     return None
 
 

@@ -19,7 +19,7 @@ from pyhost._core import core
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, TypeVar
+    from typing import Any, Generator, List, Optional, TypeVar
 
     from pyhost._stats import Stats
 
@@ -41,6 +41,8 @@ class Future(core.Task, concurrent.futures.Future[_T]):
 
     `result(timeout)` and `exception(timeout)` (seconds) raise `TimeoutError` when it is not there in time;
     `cancel(force=True)` also stops a call that runs.
+
+    In a coroutine it can be awaited: `await executor.submit(f, x)`; cancelling what awaits it stops the call.
 
     Callbacks of a pool's futures run in one thread, one after the other. There `result` of any future may be waited
     for; what only `concurrent.futures` can wait for (`wait`, `as_completed`) not in those of the same pool, as in the
@@ -117,6 +119,10 @@ class Future(core.Task, concurrent.futures.Future[_T]):
             self._settle()
         return cancelled
 
+    def __await__(self) -> Generator[Any, None, _T]:
+        import asyncio
+        return asyncio.wrap_future(self).__await__()
+
     def __getattr__(self, name: str) -> Any:
         if name not in _LAZY:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -168,6 +174,8 @@ class FutureOfStdlib(Future[_T]):
     """One of an adopted executor: there a call that runs goes on when what awaits it is cancelled."""
 
     _stops_for_asyncio = False
+    # Those of the standard library cannot be awaited; there are libraries that ask, by `inspect.isawaitable`.
+    __await__ = None  # type: ignore[assignment]
 
 
 FutureOfStdlib.__name__ = FutureOfStdlib.__qualname__ = Future.__name__  # as scripts see it

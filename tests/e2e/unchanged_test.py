@@ -133,6 +133,15 @@ class Unchanged(Adopted):
 
         self.assertEqual(self.assert_as_under_python("script.py"), "")
 
+    def test_futures_cannot_be_awaited(self):
+        self.script("import inspect\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "if __name__ == '__main__':\n"
+                    "    with ProcessPoolExecutor(1) as executor:\n"
+                    "        print(inspect.isawaitable(executor.submit(abs, -1)))\n")
+
+        self.assert_as_under_python("script.py")
+
     def test_an_argument_too_many_is_told_by_the_name_of_the_class(self):
         self.script("from concurrent.futures import ProcessPoolExecutor\n"
                     "try:\n"

@@ -138,6 +138,27 @@ class Aio(WithExecutor):
 
         asyncio.run(main())
 
+    def test_futures_of_an_executor_can_be_awaited(self):
+        async def main():
+            self.assertEqual(await self.executor.submit(double, 4), 8)
+            self.assertEqual(await asyncio.gather(*map(self.executor.submit, [double] * 3, range(3))), [0, 2, 4])
+            with self.assertRaisesRegex(LookupError, "7"):
+                await self.executor.submit(fail_at, 7, 7)
+
+        asyncio.run(main())
+
+    def test_a_timeout_around_a_future_that_is_awaited_stops_its_call(self):
+        begun, stopped = self.files()
+
+        async def main():
+            future = self.executor.submit(run_until_stopped, begun, stopped)
+            await there(begun)
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(future, 0.1)
+            await there(stopped)
+
+        asyncio.run(main())
+
     def test_cancelling_takes_back_what_has_not_started(self):
         begun, stopped = self.files()
 

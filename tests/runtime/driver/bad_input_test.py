@@ -172,6 +172,14 @@ for start in "fork", "zygote":
         self.assert_says(str(error), "`lock` at $", "[0]['key']: ")
 
 
+class Names(DriverCase):
+    def test_one_that_is_misspelt_is_told_with_the_closest(self):
+        with self.assertRaisesRegex(AttributeError, "no attribute 'Executr'; did you mean `Executor`"):
+            pyhost.Executr
+
+        self.assertFalse(hasattr(pyhost, "xyz"))
+
+
 class DefaultPool(DriverCase):
     def test_what_cannot_be_sent_is_the_same_on_the_default_pool(self):
         outcome = self.run_python("""
