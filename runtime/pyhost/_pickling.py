@@ -147,7 +147,12 @@ def _by_value(thing, buffer_callback, knows, to_driver):
     pickler.knows = knows
     pickler.to_driver = to_driver
     pickler.reducers = _spawning.reducers()
-    pickler.dump(thing)
+    try:
+        pickler.dump(thing)
+    except pickle.PicklingError as error:
+        if isinstance(error.__cause__, RecursionError):  # what the standard library's pickler raises
+            raise error.__cause__ from None
+        raise
     return file.getvalue()
 
 

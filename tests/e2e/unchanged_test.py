@@ -133,6 +133,17 @@ class Unchanged(Adopted):
 
         self.assertEqual(self.assert_as_under_python("script.py"), "")
 
+    def test_an_argument_that_is_too_deep_is_a_recursion_error(self):
+        self.script("from concurrent.futures import ProcessPoolExecutor\n"
+                    "if __name__ == '__main__':\n"
+                    "    deep = []\n"
+                    "    for _ in range(50000):\n"
+                    "        deep = [deep]\n"
+                    "    with ProcessPoolExecutor(1) as executor:\n"
+                    "        print(isinstance(executor.submit(id, deep).exception(), RecursionError))\n")
+
+        self.assert_as_under_python("script.py")
+
     def test_futures_cannot_be_awaited(self):
         self.script("import inspect\n"
                     "from concurrent.futures import ProcessPoolExecutor\n"

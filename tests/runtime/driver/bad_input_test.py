@@ -17,7 +17,7 @@ UNSENDABLE = {
     "State": ("`lock` at $", ".kept[0]: "),
     "Deque": ("`lock` at $", ".queue[1]: "),
     "growing": ("`dict` at $", "changed size"),
-    "generate": ("`generator` at $", "cannot pickle"),
+    "generate": ("`generator` at $", "send a list of what it yields"),
 }
 # ... and those that only fail where they arrive.
 UNREADABLE = {
