@@ -12,7 +12,7 @@ def _backend(**options):
     """Imports what it needs now: many a script imports joblib for the sake of another library."""
     from pyhost import _joblib, _joblib_pools
     _joblib_pools.started = _started
-    return _joblib.DefaultBackend(**options)
+    return _joblib.LokyBackend(**options)
 
 
 def _started(workers):

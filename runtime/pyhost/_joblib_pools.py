@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-from collections import OrderedDict
 
 from pyhost import _joblib_tasks, _settings, errors
 from pyhost._core import core
@@ -20,7 +19,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 started = None
 
 _lock = threading.Lock()
-_pools: "OrderedDict" = OrderedDict()  # what they were started with -> Engine, the least recently used first
+_pools: "list" = []  # (what it was started with, Engine), the least recently used first
 
 
 def find(n_workers, inner_threads, cpus, options):
@@ -28,37 +27,47 @@ def find(n_workers, inner_threads, cpus, options):
 
     inner_threads: of numerical libraries in each worker; None: CPUs / workers, unless the environment says it
     cpus: how many the workers share
-    options: settings by the names of `_settings.for_engine`
+    options: as PyhostBackend has them
     """
     outside = tuple(os.environ.get(name) for name in THREAD_VARIABLES)
-    key = (n_workers, inner_threads, outside, tuple(sys.path), tuple(sorted(options.items())))
+    key = (n_workers, inner_threads, outside, tuple(sys.path), options)
     with _lock:
-        engine = _pools.pop(key, None)
-        if engine is None or engine.closed:
-            engine = _start(n_workers, inner_threads, cpus, options)
-        _pools[key] = engine
-        while len(_pools) > _MOST_POOLS:
-            _pools.popitem(last=False)  # ends when the call that uses it has ended, too
+        found = next((place for place, (other, _) in enumerate(_pools) if _is_same(other, key)), None)
+        engine = _pools.pop(found)[1] if found is not None else None
+        if engine is None or engine.closed or engine.failure() is not None:
+            engine = _start(n_workers, inner_threads, cpus, **options)
+        _pools.append((key, engine))
+        del _pools[:-_MOST_POOLS]  # they end when the calls that use them have ended, too
         return engine
+
+
+def _is_same(one, other):
+    try:
+        return bool(one == other)
+    except Exception:  # arguments of an initializer may be anything
+        return False
 
 
 def close():
     """Ends the pools when what runs on them has ended. The next call starts new ones."""
     with _lock:
-        engines = list(_pools.values())
+        engines = [engine for _, engine in _pools]
         _pools.clear()
     for engine in engines:
         engine.close()
 
 
-def _start(n_workers, inner_threads, cpus, options):
-    settings = _settings.for_engine(n_workers, "zygote", as_stdlib=True, threads_per_worker=inner_threads,
+def _start(n_workers, inner_threads, cpus, initializer=None, initargs=(), idle_worker_timeout=None, **options):
+    if idle_worker_timeout is not None:
+        options["idle_time"] = idle_worker_timeout
+    settings = _settings.for_engine(n_workers if idle_worker_timeout is None else (0, n_workers), "zygote",
+                                    as_stdlib=True, threads_per_worker=inner_threads,
                                     own_arrays=1,  # results can be written to; arguments: see _joblib_tasks
                                     **options)
     settings.preload = ("pyhost._joblib_worker", "pyhost._joblib_tasks")
     if started is not None:
         started(n_workers)
-    return _JoblibEngine(settings, _environment(n_workers, inner_threads, cpus))
+    return _JoblibEngine(settings, initializer, initargs, _environment(n_workers, inner_threads, cpus))
 
 
 def _environment(n_workers, inner_threads, cpus):
@@ -75,8 +84,8 @@ def _environment(n_workers, inner_threads, cpus):
 class _JoblibEngine(Engine):
     """An engine for batches, with the large arrays they share, and further variables in its workers' environment."""
 
-    def __init__(self, settings, variables):
-        super().__init__(settings)
+    def __init__(self, settings, initializer, initargs, variables):
+        super().__init__(settings, initializer, initargs)
         self._variables = variables
         self._publisher = None
         self._batches_lock = threading.Lock()

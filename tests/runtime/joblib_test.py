@@ -1,5 +1,6 @@
 """joblib's `Parallel` on pyhost's workers: what it computes, what it costs, how it fails."""
 
+import concurrent.futures.process
 import contextlib
 import gc
 import math
@@ -23,6 +24,7 @@ from joblib import Parallel, delayed, parallel_backend  # noqa: E402
 import pyhost  # noqa: E402
 from pyhost import _joblib_pools  # noqa: E402
 
+joblib_version = tuple(map(int, joblib.__version__.split(".")[:2]))
 LARGE = 1 << 18  # float64: 2 MiB, more than joblib's max_nbytes
 
 
@@ -49,6 +51,15 @@ def fill(out, place):
 
 def environment(name):
     return os.environ.get(name)
+
+
+def set_variable(name, value):
+    os.environ[name] = value
+
+
+def sleep_for(seconds):
+    time.sleep(seconds)
+    return seconds
 
 
 def nested(backend, n_jobs):
@@ -163,6 +174,7 @@ class Calls(JoblibCase):
     def test_how_many_jobs_are_meant(self):
         cpus = joblib.cpu_count()
         self.assertEqual([joblib.effective_n_jobs(n) for n in (-1, 3, -1000, None)], [cpus, 3, 1, 2])
+        self.assertEqual(joblib.parallel.BACKENDS["pyhost"]().default_n_jobs, -1)
         with self.assertRaisesRegex(ValueError, "n_jobs == 0"):
             Parallel(n_jobs=0)(delayed(abs)(i) for i in range(3))
 
@@ -347,84 +359,92 @@ class Nested(JoblibCase):
                 Parallel(2)(delayed(abs)(i) for i in range(3))
 
 
-class CurrentJoblib(unittest.TestCase):
-    """What joblib asks of a backend since 1.3 (`supports_retrieve_callback`, `return_as`) and 1.5 (`submit`)."""
+@unittest.skipUnless(hasattr(joblib, "parallel_config"), "joblib has generators since 1.3")
+class Generators(JoblibCase):
+    def test_results_come_in_order_or_as_they_are_there(self):
+        tasks = [delayed(sleep_for)(seconds) for seconds in (0.3, 0.0)]
 
-    class Parallel:
-        """As much of a `Parallel` as a backend sees."""
+        self.assertEqual(list(Parallel(return_as="generator", batch_size=1)(tasks)), [0.3, 0.0])
+        self.assertEqual(list(Parallel(return_as="generator_unordered", batch_size=1)(tasks)), [0.0, 0.3])
 
-        _id = "0"
-        verbose = 0
+    def test_the_first_is_there_while_others_run(self):
+        results = Parallel(return_as="generator")(delayed(end)(how) for how in ("quick", "hangs", "hangs"))
 
-        def __init__(self, return_as):
-            self.return_generator = return_as != "list"
+        self.assertEqual(next(results), "quick")
+        with self.assertWarnsRegex(UserWarning, "have been cancelled"):
+            del results
+        self.assertEqual(Parallel()(delayed(end)("quick") for _ in range(4)), ["quick"] * 4)
 
-    class Callback:
-        """joblib's BatchCompletionCallBack fetches results in the callback, where the backend supports that."""
+    def test_one_goes_on_while_calls_of_its_context_come_and_go(self):
+        results = Parallel(return_as="generator")(delayed(abs)(i) for i in range(30))
+        other = Parallel(return_as="generator")(delayed(end)(how) for how in ("quick", "hangs", "hangs"))
+        with self.assertWarnsRegex(UserWarning, "have been cancelled"):
+            del other
 
-        batch_size = 1
+        for number, result in enumerate(results):
+            self.assertEqual(result, number)
+            self.assertEqual(Parallel()(delayed(abs)(i) for i in range(3)), [0, 1, 2])
 
-        def __init__(self, backend, parallel):
-            self.backend, self.parallel = backend, parallel
-            self.done = threading.Event()
-            self.outcome = None
+    def test_exceptions_timeouts_and_dead_workers_end_one(self):
+        for expected, how, options in ((LookupError, "raises", {}), (pyhost.WorkerCrashed, "killed", {}),
+                                       (multiprocessing.TimeoutError, "hangs", {"timeout": 0.2})):
+            for kind in ("generator", "generator_unordered"):
+                if options and kind == "generator_unordered" and joblib_version < (1, 5):
+                    continue  # which has timeouts for those in order only
+                with self.subTest(how, kind=kind), self.assertRaises(expected):
+                    list(Parallel(return_as=kind, **options)(delayed(end)(how) for how in ("quick", how, how)))
 
-        def __call__(self, out):
-            if self.backend.supports_retrieve_callback:
-                try:
-                    self.outcome = self.backend.retrieve_result_callback(out)
-                except BaseException as error:
-                    self.outcome = error
-            self.done.set()
 
-    def configured(self, return_as):
-        backend = joblib.parallel.BACKENDS["pyhost"](nesting_level=0)
-        self.parallel = self.Parallel(return_as)
-        self.assertEqual(backend.configure(n_jobs=2, parallel=self.parallel, max_nbytes=1000, temp_folder=None), 2)
-        self.addCleanup(backend.terminate)
-        return backend
+@unittest.skipUnless(hasattr(joblib, "parallel_config"), "joblib has parallel_config since 1.3")
+class Configured(unittest.TestCase):
+    def test_the_backend_and_what_else_calls_are_to_have(self):
+        with joblib.parallel_config("pyhost", n_jobs=2, inner_max_num_threads=3, mmap_mode="c", max_nbytes=1000):
+            self.assertEqual(Parallel()(delayed(environment)("OMP_NUM_THREADS") for _ in range(2)), ["3"] * 2)
+            self.assertEqual(Parallel()(delayed(change)(numpy.zeros(LARGE)) for _ in range(2))[1][5], 1)
 
-    def submit(self, backend, function, *arguments):
-        callback = self.Callback(backend, self.parallel)
-        job = backend.submit(joblib.parallel.BatchedCalls([(function, arguments, {})],
-                                                         backend.get_nested_backend()), callback)
-        return job, callback
+    def test_what_the_iterator_raises_does_not_wait_for_tasks(self):
+        def tasks():
+            yield delayed(end)("hangs")
+            yield from (delayed(end)("quick") for _ in range(5))
+            raise LookupError("of the iterator")
 
-    def test_results_for_a_generator_are_fetched_in_the_callback(self):
-        backend = self.configured("generator")
-        self.assertTrue(backend.supports_return_generator and backend.supports_retrieve_callback)
+        begin = time.monotonic()
+        with self.assertRaisesRegex(LookupError, "of the iterator"):
+            Parallel(2, backend="pyhost", batch_size=1)(tasks())
+        self.assertLess(time.monotonic() - begin, 30)
 
-        callbacks = [self.submit(backend, abs, -number)[1] for number in range(5)]
 
-        for number, callback in enumerate(callbacks):
-            self.assertTrue(callback.done.wait(30))
-            self.assertEqual(callback.outcome, [number])
+class Initializers(unittest.TestCase):
+    def pids(self, **options):
+        with parallel_backend("pyhost", n_jobs=2, **options):
+            return {pid for pid, _ in Parallel()(delayed(where)() for _ in range(20))}
 
-    def test_an_exception_for_a_generator_is_raised_in_the_callback(self):
-        backend = self.configured("generator_unordered")
+    def test_one_runs_in_each_worker_before_its_tasks(self):
+        with parallel_backend("pyhost", n_jobs=2, initializer=set_variable, initargs=("PYHOST_JOBLIB_TEST", "7")):
+            self.assertEqual(Parallel()(delayed(environment)("PYHOST_JOBLIB_TEST") for _ in range(8)), ["7"] * 8)
+        self.assertNotIn("PYHOST_JOBLIB_TEST", os.environ)
 
-        _, callback = self.submit(backend, end, "raises")
+    def test_workers_are_kept_for_an_equal_one_alone(self):
+        first = self.pids(initializer=set_variable, initargs=("A", str(1)))
+        again = self.pids(initializer=set_variable, initargs=("A", str(1)))
+        other = self.pids(initializer=set_variable, initargs=("A", "2"))
 
-        self.assertTrue(callback.done.wait(30))
-        self.assertIsInstance(callback.outcome, LookupError)
+        self.assertLessEqual(len(first | again), 2)
+        self.assertFalse(other & (first | again))
 
-    def test_results_of_a_list_are_waited_for_after_the_callback(self):
-        backend = self.configured("list")
-        self.assertTrue(backend.supports_timeout)
-        self.assertFalse(backend.supports_retrieve_callback)  # joblib would look for results every 10 ms
+    def test_one_that_fails_fails_the_call_and_no_later_one(self):
+        with self.assertRaisesRegex(concurrent.futures.process.BrokenProcessPool, "raises"):
+            self.pids(initializer=end, initargs=("raises",))
+        self.assertTrue(self.pids())
 
-        job, callback = self.submit(backend, abs, -3)
+    @unittest.skipIf(joblib_version < (1, 5), "Parallel takes options of backends since joblib 1.5")
+    def test_options_of_one_call(self):
+        found = Parallel(2, backend="pyhost", initializer=set_variable, initargs=("PYHOST_JOBLIB_TEST", "8"),
+                         idle_worker_timeout=5)(delayed(environment)("PYHOST_JOBLIB_TEST") for _ in range(4))
 
-        self.assertEqual(backend.retrieve_result(job, timeout=30), [3])
-        self.assertTrue(callback.done.is_set())
-        job, _ = self.submit(backend, end, "hangs")
-        with self.assertRaises(multiprocessing.TimeoutError):
-            backend.retrieve_result(job, timeout=0.1)
-        backend.abort_everything(ensure_ready=True)
-        self.assertEqual(self.submit(backend, abs, -4)[0].get(30), [4])
-
-    def test_without_a_number_of_jobs_all_cpus_are_meant(self):
-        self.assertEqual(joblib.parallel.BACKENDS["pyhost"]().default_n_jobs, -1)
+        self.assertEqual(found, ["8"] * 4)
+        with self.assertRaisesRegex(TypeError, "no option `colour`"):
+            Parallel(2, backend="pyhost", colour="red")(delayed(abs)(i) for i in range(3))
 
 
 class Programs(unittest.TestCase):
