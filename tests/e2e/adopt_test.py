@@ -346,6 +346,16 @@ class Joblib(Adopted):
         self.assertEqual(result.err, "pyhost: joblib.Parallel(n_jobs=2) at script.py:8 runs on pyhost "
                                      "(zygote, 2 workers)\n")
 
+    def test_what_joblib_prints_names_the_backend_as_under_python(self):
+        self.script("from joblib import Parallel, delayed\n"
+                    "if __name__ == '__main__':\n"
+                    "    Parallel(n_jobs=2, verbose=1)(delayed(abs)(i) for i in range(4))\n")
+
+        expected, found = self.run_program(PYTHON, "script.py").err, self.run_("script.py").err
+
+        self.assertIn("Using backend LokyBackend", expected)
+        self.assertEqual(found.splitlines()[0], expected.splitlines()[0])
+
 
 WAITING = '''
 import multiprocessing, sys, time

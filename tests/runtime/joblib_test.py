@@ -57,9 +57,16 @@ def set_variable(name, value):
     os.environ[name] = value
 
 
-def sleep_for(seconds):
-    time.sleep(seconds)
-    return seconds
+def touch(path):
+    path.touch()
+    return "touched"
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return "found" if path.exists() else "nothing"
 
 
 def nested(backend, n_jobs):
@@ -362,10 +369,12 @@ class Nested(JoblibCase):
 @unittest.skipUnless(hasattr(joblib, "parallel_config"), "joblib has generators since 1.3")
 class Generators(JoblibCase):
     def test_results_come_in_order_or_as_they_are_there(self):
-        tasks = [delayed(sleep_for)(seconds) for seconds in (0.3, 0.0)]
+        for kind, expected in (("generator", ["found", "touched"]), ("generator_unordered", ["touched", "found"])):
+            with self.subTest(kind), tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "there")
+                tasks = [delayed(wait_for)(path), delayed(touch)(path)]
 
-        self.assertEqual(list(Parallel(return_as="generator", batch_size=1)(tasks)), [0.3, 0.0])
-        self.assertEqual(list(Parallel(return_as="generator_unordered", batch_size=1)(tasks)), [0.0, 0.3])
+                self.assertEqual(list(Parallel(return_as=kind, batch_size=1)(tasks)), expected)
 
     def test_the_first_is_there_while_others_run(self):
         results = Parallel(return_as="generator")(delayed(end)(how) for how in ("quick", "hangs", "hangs"))
