@@ -54,7 +54,7 @@ Worker* Engine::State::free_slot(base::Moment now) {
     const Zygote& zygote = zygote_of(worker);
     const bool can_start = zygote.state == ZygoteState::absent && !zygote.wanted;
     const bool can_become = zygote.state == ZygoteState::ready && !zygote.used;
-    if (per_worker ? !can_start && !can_become : zygote.state != ZygoteState::ready) continue;
+    if (per_worker ? !can_start && !can_become : !can_fork(zygote)) continue;
     if (best == nullptr || rank(worker) > rank(*best)) best = &worker;
   }
   return best;
@@ -66,9 +66,7 @@ void Engine::State::spawn_missing(base::Moment now) {
     Worker* slot = free_slot(now);
     if (slot == nullptr) return;
     Zygote& zygote = zygote_of(*slot);
-    const bool can_fork = zygote.state == ZygoteState::ready ||
-                          (zygote.state == ZygoteState::loading && options.zygote_is_copy);
-    if (!can_fork) {
+    if (!can_fork(zygote)) {
       zygote.wanted = true;  // start_zygotes comes next
     } else if (auto spawned = spawn(*slot, zygote); !spawned.ok()) {
       on_spawn_failure(*slot, std::move(spawned).error());

@@ -251,6 +251,11 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- population.cc
   static std::size_t slots_for(const Options& options, int workers);
   void spawn_missing(base::Moment now);
+  // Whether a fork that is asked for now will be made. A copy has nothing to load.
+  bool can_fork(const Zygote& zygote) const {
+    return zygote.state == ZygoteState::ready ||
+           (zygote.state == ZygoteState::loading && options.zygote_is_copy);
+  }
   bool counts(const Worker& worker, base::Moment now);
   int counted(base::Moment now);
   Worker* free_slot(base::Moment now);

@@ -132,7 +132,8 @@ void Engine::State::on_zygote_ready(std::size_t index, const std::string& info) 
   const auto facts = nlohmann::json::parse(info, nullptr, false);
   const int threads = facts.is_object() ? facts.value("threads", 1) : 1;
   zygote.pid = facts.is_object() ? facts.value("pid", -1) : -1;
-  if (threads > 1 && !per_worker) {
+  // In a copy they come from hooks of `os.register_at_fork`, which run in every worker, too.
+  if (threads > 1 && !per_worker && !options.zygote_is_copy) {
     const auto culprit = facts.find("threaded_by");
     notice(
         "importing `" +

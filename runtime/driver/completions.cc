@@ -4,8 +4,10 @@
 #include <driver/handle.h>
 #include <driver/slot.h>
 #include <driver/unlocked.h>
+#include <signal.h>
 #include <structmember.h>
 
+#include <climits>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -22,6 +24,23 @@ struct CompletionsObject {
 };
 
 PyTypeObject* the_type = nullptr;
+
+// Signals that come while this thread sleeps are for one that runs Python: the main thread, best.
+// Only then: processes that a callback starts inherit what is blocked.
+class SignalsElsewhere {
+ public:
+  SignalsElsewhere() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsElsewhere(const SignalsElsewhere&) = delete;
+  SignalsElsewhere& operator=(const SignalsElsewhere&) = delete;
+  ~SignalsElsewhere() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
 
 CompletionsObject* object_of(PyObject* self) {
   return reinterpret_cast<CompletionsObject*>(self);
@@ -104,7 +123,8 @@ void Completions::close() {
 }
 
 void Completions::wake() {
-  if (idle_.exchange(0) != 0) base::futex_wake(idle_, 1, base::Sharing::one_process);
+  // All: two sleep where Ctrl-C came while a thread was started.
+  if (idle_.exchange(0) != 0) base::futex_wake(idle_, INT_MAX, base::Sharing::one_process);
 }
 
 PyObject* Completions::next() {
@@ -119,6 +139,7 @@ PyObject* Completions::next() {
       std::unique_lock lock(mutex_);
       if (found != nullptr || (closed_ && tasks_.empty())) return found;
       lock.unlock();
+      const SignalsElsewhere elsewhere;
       base::futex_wait(idle_, 1, base::Deadline::never(), base::Sharing::one_process);
     }
   });

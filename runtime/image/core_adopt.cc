@@ -11,6 +11,7 @@
 #include <string>
 
 #include <image/core_image.h>
+#include <python/finder.h>
 #include <python/json.h>
 #include <python/ref.h>
 
@@ -47,11 +48,11 @@ class InterruptPause {
   sigset_t before_;
 };
 
-// find_spec(name, path=None, target=None). When `pyhost` is somebody else's module, everything
-// stays as it is.
-PyObject* find_spec(PyObject* /*self*/, PyObject* const* arguments, Py_ssize_t count) {
-  if (count < 1) return PyErr_Format(PyExc_TypeError, "find_spec needs the name of a module");
-  if (!concerned(arguments[0])) Py_RETURN_NONE;
+// find_spec. When `pyhost` is somebody else's module, everything stays as it is.
+PyObject* find_spec(PyObject* /*self*/, PyObject* arguments, PyObject* keywords) {
+  python::Sought sought;
+  if (!python::read_sought(arguments, keywords, sought)) return nullptr;
+  if (!concerned(sought.name)) Py_RETURN_NONE;
   const InterruptPause pause;
   const PyRef adopt = PyRef::steal(PyImport_ImportModule("pyhost._adopt"));
   if (!adopt) {
@@ -59,23 +60,10 @@ PyObject* find_spec(PyObject* /*self*/, PyObject* const* arguments, Py_ssize_t c
     PyErr_Clear();
     Py_RETURN_NONE;
   }
-  PyObject* path = count > 1 ? arguments[1] : Py_None;
-  return PyObject_CallMethod(adopt.get(), "find_spec", "OO", arguments[0], path);
+  return PyObject_CallMethod(adopt.get(), "find_spec", "OO", sought.name, sought.path);
 }
 
-// The documented type of METH_FASTCALL functions is not that of the field they are stored in.
-PyMethodDef find_spec_definition = {
-    "find_spec", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(find_spec)),
-    METH_FASTCALL, nullptr};
-
-// What the import system asks for: an object with a `find_spec`. A module of no name is one.
-PyRef make_finder() {
-  PyRef finder = PyRef::steal(PyModule_New("pyhost.adopt"));
-  const PyRef function = PyRef::steal(PyCFunction_New(&find_spec_definition, nullptr));
-  if (!finder || !function) return {};
-  if (PyObject_SetAttrString(finder.get(), "find_spec", function.get()) < 0) return {};
-  return finder;
-}
+PyMethodDef find_spec_definition = python::find_spec_method(find_spec);
 
 // Whether a module is loaded already, through a .pth file or sitecustomize.
 bool adopt_loaded() {
@@ -100,7 +88,7 @@ bool adopt_imports(const std::string& options) {
   if (adopted != nullptr && PyList_Check(adopted) && PyList_GET_SIZE(adopted) == 0) return true;
   PyObject* meta_path = PySys_GetObject("meta_path");  // borrowed
   if (meta_path == nullptr || !PyList_Check(meta_path)) return true;
-  const PyRef finder = make_finder();
+  const PyRef finder = python::make_finder("pyhost.adopt", &find_spec_definition);
   return finder && PyList_Insert(meta_path, 0, finder.get()) == 0 && adopt_loaded();
 }
 

@@ -8,7 +8,6 @@
 #include <image/core_image.h>
 #include <image/core_target.h>
 #include <python/ref.h>
-#include <python/source_finder.h>
 #include <worker/packages.h>
 #include <worker/worker.h>
 
@@ -77,8 +76,7 @@ PyObject* boot_run(PyObject* argv) {
   target.arguments = PyRef::steal(PyList_GetSlice(argv, 7, PyList_GET_SIZE(argv)));
   if (!target.arguments) return nullptr;
   keep_run_options(options);
-  if (!python::install_source_finder() || !worker::install_package_finder(packages) ||
-      !adopt_imports(options) || !renew_main()) {
+  if (!worker::install_package_finder(packages) || !adopt_imports(options) || !renew_main()) {
     return nullptr;
   }
   auto* boot_frame = std::exchange(current_frame(), nullptr);

@@ -11,7 +11,6 @@
 #include <python/errors.h>
 #include <python/json.h>
 #include <python/ref.h>
-#include <python/source_finder.h>
 #include <worker/packages.h>
 #include <worker/worker.h>
 
@@ -62,8 +61,7 @@ std::string describe(const char* python, const PyStatus& status) {
 // What `import pyhost` needs; part of bringing the interpreter up for a script.
 bool prepare(const char* packages, const char* options) {
   keep_run_options(options);
-  if (!register_core() || !python::install_source_finder() ||
-      !worker::install_package_finder(packages) || !adopt_imports(options)) {
+  if (!register_core() || !worker::install_package_finder(packages) || !adopt_imports(options)) {
     return false;
   }
   report_on_signal();

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-import signal
 import sys
 import threading
 import time
@@ -32,7 +31,7 @@ _Base = concurrent.futures.Future
 # The attributes of concurrent.futures.Future, which its functions use directly.
 _LAZY = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
 
-_lock = threading.Lock()  # guards who sets up a future, and the settlers
+_lock = threading.RLock()  # guards who sets up a future, and the settlers; a garbage collection may need it, too
 _settlers: "List[Any]" = []  # the core.Completions that have a thread
 
 
@@ -187,7 +186,6 @@ def failed(error: BaseException) -> Future:
 
 
 def _settle_all(completions):
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # those are for the main thread
     while True:
         task = completions.next()
         if task is None:
@@ -204,10 +202,19 @@ def _serve(completions):
     if completions is None or completions.thread is not None:
         return
     settler = threading.Thread(target=_settle_all, args=(completions,), name="pyhost-settler", daemon=True)
-    settler.start()  # may fail: then the next future tries again
-    completions.thread = settler
-    _settlers[:] = [other for other in _settlers if other.thread.is_alive()]
-    _settlers.append(completions)
+    if completions.thread is not None:  # a garbage collection came here first
+        return
+    completions.thread = settler  # before it runs: Ctrl-C finds it here
+    try:
+        settler.start()
+    except BaseException:
+        if settler.ident is None:  # it does not run: the next future tries again
+            completions.thread = None
+        raise
+    finally:
+        _settlers[:] = [other for other in _settlers if other.thread is not None and other.thread.is_alive()]
+        if completions.thread is not None:
+            _settlers.append(completions)
 
 
 def serve(completions):
@@ -243,7 +250,7 @@ def stop_settlers(patience=None):
 
 def _forget():
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _settlers.clear()
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <python/finder.h>
 #include <python/json.h>
 #include <python/ref.h>
 
@@ -40,35 +41,22 @@ PyRef bootstrap() {
   return PyRef::steal(PyImport_ImportModule("pyhost._bootstrap"));
 }
 
-// find_spec(name, path=None, target=None): what the import system asks first.
-PyObject* find_spec(PyObject* /*self*/, PyObject* args) {
-  PyObject* name = nullptr;
-  PyObject* path = Py_None;
-  PyObject* target = nullptr;
-  if (!PyArg_ParseTuple(args, "U|OO:find_spec", &name, &path, &target)) return nullptr;
-  const bool awaited = std::ranges::any_of(kAwaited, [name](const char* one) {
-    return PyUnicode_CompareWithASCIIString(name, one) == 0;
+PyObject* find_spec(PyObject* /*self*/, PyObject* arguments, PyObject* keywords) {
+  python::Sought sought;
+  if (!python::read_sought(arguments, keywords, sought)) return nullptr;
+  const bool awaited = std::ranges::any_of(kAwaited, [&sought](const char* one) {
+    return PyUnicode_Check(sought.name) && PyUnicode_CompareWithASCIIString(sought.name, one) == 0;
   });
   if (!awaited) Py_RETURN_NONE;
   const PyRef module = bootstrap();
-  if (module) return PyObject_CallMethod(module.get(), "find_spec", "OO", name, path);
+  if (module) {
+    return PyObject_CallMethod(module.get(), "find_spec", "OO", sought.name, sought.path);
+  }
   PyErr_Clear();  // a multiprocessing that knows less is better than none
   Py_RETURN_NONE;
 }
 
-PyMethodDef find_spec_definition = {"find_spec", find_spec, METH_VARARGS, nullptr};
-
-PyRef make_finder() {
-  const PyRef function = PyRef::steal(PyCFunction_New(&find_spec_definition, nullptr));
-  // type(sys.implementation) is types.SimpleNamespace, without importing `types`.
-  PyObject* sample = PySys_GetObject("implementation");  // borrowed
-  PyRef finder =
-      function && sample != nullptr
-          ? PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(Py_TYPE(sample))))
-          : PyRef();
-  if (!finder || PyObject_SetAttrString(finder.get(), "find_spec", function.get()) < 0) return {};
-  return finder;
-}
+PyMethodDef find_spec_definition = python::find_spec_method(find_spec);
 
 PyObject* inherited_fd(PyObject* /*module*/, PyObject* argument) {
   const std::size_t index = PyLong_AsSize_t(argument);
@@ -115,7 +103,7 @@ void await_multiprocessing() {
   static bool installed = false;  // guarded by the GIL; forked copies have the hook too
   if (installed || std::ranges::all_of(kAwaited, is_imported)) return;
   PyObject* meta_path = PySys_GetObject("meta_path");  // borrowed
-  const PyRef finder = make_finder();
+  const PyRef finder = python::make_finder("pyhost.bootstrap", &find_spec_definition);
   installed = finder && meta_path != nullptr && PyList_Check(meta_path) &&
               PyList_Insert(meta_path, 0, finder.get()) == 0;
   PyErr_Clear();

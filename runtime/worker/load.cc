@@ -14,7 +14,6 @@
 #include <python/errors.h>
 #include <python/json.h>
 #include <python/marshal.h>
-#include <python/source_finder.h>
 #include <python/text.h>
 #include <worker/inheritance.h>
 #include <worker/output.h>
@@ -205,8 +204,7 @@ bool Loader::prepare() {
     if (argv) PyList_Append(argv.get(), script.get());
   }
   if (argv) PySys_SetObject("argv", argv.get());
-  if (PyErr_Occurred() != nullptr || !python::install_source_finder() ||
-      !install_package_finder(plan_.string("packages"))) {
+  if (PyErr_Occurred() != nullptr || !install_package_finder(plan_.string("packages"))) {
     return fail_with_exception("preparing the interpreter");
   }
   catch_up_with_multiprocessing();

@@ -1,4 +1,4 @@
-"""Modules are the same under `pyhost run` as under `python3`, though a finder of its own finds most of them."""
+"""Modules are found, made and shown under `pyhost run` as under `python3`."""
 
 import os
 import re
@@ -142,6 +142,8 @@ def hear(event, args):
         print(event, args[0] if event != "marshal.loads" else len(args[0]))
 sys.addaudithook(hear)
 import colorsys
+for finder in sys.meta_path:
+    finder.find_spec("wave", path=None, target=None)
 """, "audited.py"), says="open colorsys")
 
     def test_an_exception_while_importing_has_the_same_traceback(self):

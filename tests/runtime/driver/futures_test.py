@@ -7,7 +7,7 @@ import threading
 import time
 import unittest
 
-from driver_case import WithExecutor, for_each_start, pyhost
+from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
 
 
 def echo(value):
@@ -186,6 +186,65 @@ class Futures(WithExecutor):
     def test_a_task_knows_its_worker(self):
         self.assertIsNone(pyhost.current_worker())
         self.assertIn(self.call(pyhost.current_worker).id, (0, 1))
+
+
+class Settlers(DriverCase):
+    """Of the thread in which callbacks run."""
+
+    def assert_prints(self, expected, text):
+        outcome = self.run_python(text, timeout=30)
+        self.assert_status(outcome, 0)
+        self.assertEqual(outcome.out, expected, outcome.err)
+
+    def test_a_process_that_a_callback_starts_hears_signals(self):
+        self.assert_prints("-15\n", """
+import subprocess, pyhost
+def start(_):
+    with subprocess.Popen(["sleep", "100"]) as process:
+        process.terminate()
+    print(process.returncode)
+with pyhost.Executor(1) as executor:
+    executor.submit(abs, -1).add_done_callback(start)
+""")
+
+    def test_ctrl_c_while_the_thread_is_started_leaves_no_thread_behind(self):
+        self.assert_prints("interrupted\ncalled\nended\n", """
+import threading, pyhost
+start = threading.Thread.start
+def start_and_interrupt(thread):
+    start(thread)
+    if thread.name == "pyhost-settler":
+        threading.Thread.start = start
+        raise KeyboardInterrupt
+threading.Thread.start = start_and_interrupt
+with pyhost.Executor(1) as executor:
+    try:
+        executor.submit(abs, -1).add_done_callback(print)
+    except KeyboardInterrupt:
+        print("interrupted")
+    executor.submit(abs, -2).add_done_callback(lambda _: print("called"))
+if not any(thread.name == "pyhost-settler" for thread in threading.enumerate()):
+    print("ended")
+""")
+
+    def test_a_finalizer_may_come_to_a_future_while_another_is_set_up(self):
+        self.assert_prints("finalized\nfinalized\n", """
+import gc, threading, pyhost
+make = threading.Thread.__init__
+def make_and_collect(self, *args, **kwargs):
+    gc.collect()
+    make(self, *args, **kwargs)
+threading.Thread.__init__ = make_and_collect
+class Finalized:
+    def __init__(self, future):
+        self.future, self.cycle = future, self
+    def __del__(self):
+        self.future.add_done_callback(lambda _: print("finalized"))
+with pyhost.Executor(1) as executor:
+    for _ in range(2):
+        Finalized(executor.submit(abs, -1))
+    executor.submit(abs, -2).add_done_callback(lambda _: None)
+""")
 
 
 if __name__ == "__main__":
