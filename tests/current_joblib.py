@@ -16,7 +16,6 @@ def main():
         print(f"skipped: there is no joblib in `{folder}`; fetch one with scripts/joblib", file=sys.stderr)
         sys.exit(SKIPPED)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
-    os.environ["PYHOST_CURRENT_JOBLIB"] = folder
     os.execv(sys.executable, [sys.executable, test])
 
 

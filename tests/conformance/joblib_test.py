@@ -16,8 +16,6 @@ class Selection:
 
     def __init__(self):
         self.excluded = conformance.exclusions("joblib")
-        if "PYHOST_CURRENT_JOBLIB" in os.environ:
-            self.excluded.update(conformance.exclusions("current_joblib"))
         self.used = set()
         self.failed = []
         self.ran = 0
