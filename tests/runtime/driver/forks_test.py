@@ -177,6 +177,18 @@ go_on.set()
 
         self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "['FIRST']\n", ""), outcome)
 
+    def test_a_thread_that_a_fork_hook_starts_is_in_every_worker(self):
+        outcome = self.run_python("""
+import os, threading, pyhost
+ever = threading.Event()
+os.register_at_fork(after_in_child=lambda: threading.Thread(target=ever.wait, daemon=True, name="hooked").start())
+def names(_): return [thread.name for thread in threading.enumerate()]
+with pyhost.Executor(2, start="fork") as executor:
+    print(["hooked" in names for names in executor.map(names, range(4))])
+""", timeout=30)
+
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, f"{[True] * 4}\n", ""), outcome)
+
     def test_many_threads_may_make_the_first_call_at_once(self):
         outcome = self.run_python(PROGRAM + """
 together, found = threading.Barrier(8), []
