@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -99,6 +100,13 @@ std::vector<std::string> neighbours(const std::filesystem::path& path) {
     names.push_back((path.has_parent_path() ? folder / name : name).string());
   }
   return names;
+}
+
+// Whether Python may show its prompt after a script, even after one that cannot be opened.
+bool prompt_may_follow(const std::vector<std::string>& flags) {
+  const char* variable = std::getenv("PYTHONINSPECT");
+  return std::find(flags.begin(), flags.end(), "-i") != flags.end() ||
+         (variable != nullptr && *variable != '\0');
 }
 
 // Python would say so too, but only after an interpreter has come up, and without the suggestion.
@@ -232,7 +240,8 @@ int run_run(std::span<const std::string> words) {
     messages.write(startup_block(found.error()));
     return kHostFailed;
   }
-  if (line->mode == RunMode::file && !script_can_be_opened(line->target, found->python, messages)) {
+  if (line->mode == RunMode::file && !prompt_may_follow(line->python_flags) &&
+      !script_can_be_opened(line->target, found->python, messages)) {
     return kUsage;
   }
   return replace_process(

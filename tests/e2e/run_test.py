@@ -83,6 +83,12 @@ class Run(harness.E2E):
         self.assert_status(result, expected.status)
         self.assertEqual(result.err, expected.err + "did you mean `script.py`?\n")
 
+    def test_after_a_missing_script_there_is_a_prompt_where_python_has_one(self):
+        text = "print('here'); raise SystemExit(7)\n"
+
+        self.assert_same_as_python(["-i"], ["missing.py"], [], input=text)
+        self.assert_same_as_python([], ["missing.py"], [], input=text, env={"PYTHONINSPECT": "1"})
+
     def test_words_after_the_script_must_follow_the_dashes(self):
         self.script("")
         for words, said in ((["--worker", "3"], "did you mean `--workers`?"), (["input.txt"], "-- input.txt`"),
