@@ -225,7 +225,7 @@ class Pool(_Base):
         # What is there already is submitted at once. Other inputs may be endless, or wait for what the caller does.
         fed = type(iterable) not in _AT_HAND and not isinstance(iterable, (list, tuple))
         results = self._stream(kind, func, iterable, False, _checked(chunksize), unordered=unordered, fed=fed,
-                               per_call=chunksize)
+                               per_call=chunksize or 1)
         if fed:
             threading.Thread(target=results._feed, name="pyhost-imap", daemon=True).start()
         return results
@@ -311,7 +311,8 @@ def _sized(iterable):
 
 
 def _checked(chunksize):
-    if chunksize is not None and chunksize < 1:
-        raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
+    if isinstance(chunksize, int) and chunksize < 1:
+        raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")  # as multiprocessing has it
+    _settings.check_sizes(chunksize, None)
     return chunksize
 

@@ -148,6 +148,17 @@ class Calls(WithPool):
             with self.assertRaisesRegex(ValueError, "Chunksize must be 1"):
                 method(square, [1], 0)
 
+    def test_without_a_chunk_size_the_pool_chooses(self):
+        for items in (range(5), iter(range(5))):
+            self.assertEqual(list(self.pool.imap(square, items, None)), [0, 1, 4, 9, 16])
+        self.assertEqual(sorted(self.pool.imap_unordered(square, range(3), chunksize=None)), [0, 1, 4])
+
+    def test_a_chunk_size_that_is_no_integer_is_refused(self):
+        for method in (self.pool.map, self.pool.imap, self.pool.imap_unordered, self.pool.map_async):
+            for wrong in ("2", 1.5):
+                with self.assertRaisesRegex(TypeError, f"chunksize must be an integer or None, and is `{wrong!r}`"):
+                    method(square, [1], wrong)
+
 
 @for_each_start
 class Failures(WithPool):
