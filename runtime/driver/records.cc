@@ -22,8 +22,8 @@ namespace {
 
 using python::PyRef;
 
-// Records that wait for the courier, and their bytes. More are dropped, and counted: workers that
-// log without end must not fill the driver.
+// Records and parts of long ones that wait for the courier, and their bytes. More are dropped, and
+// counted: workers that log without end must not fill the driver.
 constexpr std::size_t kMost = 20000;
 constexpr std::size_t kMostBytes = 64 * 1024 * 1024;
 
@@ -105,11 +105,20 @@ bool start_courier(Queue& waiting) {
   return true;
 }
 
+// Of a record in parts, `:NAME INDEX LEFT PART`, all but the last. It counts as dropped with that
+// one: here, or in pyhost._records where another part is missing.
+bool is_followed(std::string_view line) {
+  if (!line.starts_with(':')) return false;
+  const std::size_t index = line.find(' ');
+  const std::size_t left = line.find(' ', index == std::string_view::npos ? index : index + 1);
+  return left != std::string_view::npos && !line.substr(left).starts_with(" 0 ");
+}
+
 void push(std::string_view record) {
   Queue& waiting = queue.get();
   const std::lock_guard lock(waiting.mutex);
   if (waiting.records.size() >= kMost || waiting.bytes + record.size() > kMostBytes) {
-    ++waiting.dropped;
+    if (!is_followed(record)) ++waiting.dropped;
   } else {
     waiting.records.emplace_back(record);
     waiting.bytes += record.size();

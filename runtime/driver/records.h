@@ -6,9 +6,9 @@
 //
 // On the same way a worker asks for the driver's resource tracker (pyhost._tracker).
 //
-// Through stderr, so that what a worker logged before it crashed arrives, in the order of what it
-// printed. Not on the draining thread, which must wait neither for the GIL nor for a lock of
-// logging.
+// Through the pipe of stderr, so that what a worker logged before it crashed arrives, in the order
+// of what it printed. Not on the draining thread, which must wait neither for the GIL nor for a
+// lock of logging.
 #pragma once
 
 #include <Python.h>

@@ -35,6 +35,8 @@ def adopt(pool):
             # Before non-daemon threads are joined, which may wait for futures, and before atexit functions.
             threading._register_atexit(_close_all)
             _interrupts.end_in_one_line()
+            # What the thread that handles log records was importing, or had locked, would stay so in a forked process.
+            os.register_at_fork(before=core.await_records)
             _registered = True
         if pool.killed_at_exit and not _pools_to_kill():
             import atexit

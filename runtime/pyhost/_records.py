@@ -18,7 +18,8 @@ _LONGEST = 200_000  # characters of a message
 
 # Bytes of one write, the PIPE_BUF of Linux: longer ones would be cut by what another process writes to the same stderr.
 _ATOMIC = 4096
-# Records of which some parts have come. More are of workers that died while they wrote one.
+# Records of which some parts have come; with more, the one that had none for longest is given up, since its worker may
+# have died while it wrote it. Halved, as many threads that log at once lose records; doubled, those of the dead hold more.
 _MOST_PARTIAL = 64
 
 _numbers = itertools.count(1)
@@ -69,7 +70,7 @@ def _send(record):
 
 
 def _write(text):
-    """Writes a record as one line, or as several that `_joined` puts together: `:NAME INDEX COUNT PART`."""
+    """Writes a record as one line, or as several that `_joined` puts together: `:NAME INDEX LEFT PART`."""
     if len(_mark) + len(text) < _ATOMIC:
         core.write_record(_mark + text + b"\n")
         return
@@ -78,21 +79,21 @@ def _write(text):
     name = f"{os.getpid()}-{next(_numbers)}"
     for index in range(count):
         part = text[index * size:(index + 1) * size]
-        core.write_record(b"%b:%b %d %d %b\n" % (_mark, name.encode(), index, count, part))
+        core.write_record(b"%b:%b %d %d %b\n" % (_mark, name.encode(), index, count - 1 - index, part))
 
 
 def _joined(part):
-    """The record that is complete with this part; None: it is not."""
-    name, index, count, text = part[1:].split(b" ", 3)
-    parts = _partial.setdefault(name, [])
+    """The record that is complete with this part; None: it is not. False: and never will be, others were dropped."""
+    name, index, left, text = part[1:].split(b" ", 3)
+    parts = _partial.pop(name, [])
     if len(parts) == int(index):
         parts.append(text)
-    if int(index) + 1 == int(count):
-        del _partial[name]
-        return b"".join(parts) if len(parts) == int(count) else None  # else one was dropped, and counted
-    while len(_partial) > _MOST_PARTIAL:
-        del _partial[next(iter(_partial))]
-    return None
+        if int(left) == 0:
+            return b"".join(parts)
+        _partial[name] = parts  # the one of which a part came last is the last here
+        if len(_partial) > _MOST_PARTIAL:
+            del _partial[next(iter(_partial))]
+    return None if int(left) else False
 
 
 def _pickled(fields):
@@ -110,6 +111,7 @@ def _pickled(fields):
 def handle(texts, dropped):
     """Handles records of workers, in the driver. `dropped`: how many could not be kept."""
     import logging
+    _handle_before_forks()
     for text in texts:
         try:
             if text[:1] == b"?":
@@ -118,7 +120,8 @@ def handle(texts, dropped):
                 continue
             if text[:1] == b":":
                 text = _joined(text)
-                if text is None:
+                if not text:
+                    dropped += text is False
                     continue
             record = logging.makeLogRecord(pickle.loads(binascii.a2b_base64(text)))
             logger = logging.getLogger(record.name) if record.name != "root" else logging.root
@@ -129,6 +132,17 @@ def handle(texts, dropped):
     if dropped:
         logging.getLogger("pyhost").warning("%d log records of workers were dropped: they come faster than the "
                                             "handlers here take them", dropped)
+
+
+_before_forks = False
+
+
+def _handle_before_forks():
+    """Again, as `_lifecycle` has it: what is registered last runs first, and must run before `logging` takes its lock."""
+    global _before_forks
+    if not _before_forks:
+        _before_forks = True
+        os.register_at_fork(before=core.await_records)
 
 
 def _complain():

@@ -14,8 +14,8 @@ import threading
 
 from pyhost._core import core
 
-# Seconds until a worker that gets no answer starts a tracker of its own: its stderr may lead elsewhere. Less, and a
-# loaded machine does not make it; more, and such a worker hangs for longer.
+# Seconds until a worker that gets no answer starts a tracker of its own: its driver may be stopped. Less, and a loaded
+# machine does not make it; more, and such a worker hangs for longer.
 _PATIENCE = 10.0
 
 _PREFIX = "pyhost-tracker-"
@@ -60,7 +60,8 @@ def _ask(mark, driver):
             listener.bind("\0" + address)
             listener.listen(1)
             listener.settimeout(_PATIENCE)
-            core.write_record(f"{mark}?{address}\n".encode())
+            if not core.write_record(f"{mark}?{address}\n".encode()):
+                return None
             connection, _ = listener.accept()
             with connection:
                 connection.settimeout(_PATIENCE)
@@ -105,8 +106,12 @@ def running():
 
 
 def _forget():
+    """In a forked process: what holds the locks may be another thread, such as the one that runs `answer`."""
     global _lock
     _lock = threading.RLock()
+    lock = getattr(getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None), "_lock", None)
+    if lock is not None:
+        lock._at_fork_reinit()
 
 
 os.register_at_fork(after_in_child=_forget)

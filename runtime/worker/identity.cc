@@ -58,6 +58,7 @@ void set_streams(UniqueFd out, UniqueFd err) {
   open_null(0);
   dup2(out.get(), 1);
   dup2(err.get(), 2);
+  keep_stderr(err.get());
   install_streams();
 }
 

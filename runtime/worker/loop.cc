@@ -266,12 +266,12 @@ PyObject* write_record(PyObject* /*module*/, PyObject* bytes) {
   char* data = nullptr;
   Py_ssize_t size = 0;
   if (PyBytes_AsStringAndSize(bytes, &data, &size) != 0) return nullptr;
-  write_marked({data, static_cast<std::size_t>(size)});
-  Py_RETURN_NONE;
+  return PyBool_FromLong(write_marked({data, static_cast<std::size_t>(size)}) ? 1 : 0);
 }
 
 PyMethodDef table[] = {
-    {"write_record", write_record, METH_O, "Writes the line of a log record, see pyhost._records."},
+    {"write_record", write_record, METH_O,
+     "Writes the line of a log record, see pyhost._records. False: nobody will read it."},
     {"task_cancelled", task_cancelled, METH_NOARGS,
      "Whether the host wants the call that this thread runs to stop."},
     {"current_worker", current_worker_number, METH_NOARGS,

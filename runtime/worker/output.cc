@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <worker/output.h>
 
@@ -18,6 +19,24 @@ using python::PyRef;
 bool printed = false;    // guarded by the GIL
 bool installed = false;  // likewise; inherited by workers from the zygote
 int kept_stdout = -1;    // likewise; open until it was used
+
+// Halved, it is among the numbers that programs count on or close in a row; beyond 1000, it is
+// above the usual limit, and `select` would not take it.
+constexpr int kOutOfTheWay = 250;
+
+// What descriptor 2 was when the worker began. Guarded by the GIL.
+struct KeptErr {
+  int fd = -1;
+  struct stat status {};
+};
+KeptErr kept_err;
+
+// False also where the number has come to mean something else, which user code may have opened.
+bool is_kept_err(int fd) {
+  struct stat now {};
+  return kept_err.fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == kept_err.status.st_dev &&
+         now.st_ino == kept_err.status.st_ino;
+}
 
 // Held around writes to stderr: what is longer than a full pipe takes at once would be cut by that
 // of another thread. Recursive, and held while Python code can run, as io's own lock of a stream
@@ -150,13 +169,24 @@ WithStdout::~WithStdout() {
   close(std::exchange(kept_stdout, -1));
 }
 
-void write_marked(std::string_view bytes) {
+void keep_stderr(int fd) {
+  if (is_kept_err(kept_err.fd)) close(kept_err.fd);  // that of the worker this one is a copy of
+  kept_err.fd = fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay);
+  if (kept_err.fd < 0) kept_err.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);  // under a low limit
+  if (fstat(kept_err.fd, &kept_err.status) != 0) kept_err.fd = -1;
+}
+
+bool write_marked(std::string_view bytes) {
   const auto lock = lock_err();
+  const int fd = is_kept_err(kept_err.fd) ? kept_err.fd : 2;
+  if (!is_kept_err(fd)) return false;
+  bool written = false;
   {
     const python::WithoutGil without_gil;
-    base::write_all(2, bytes);
+    written = base::write_all(fd, bytes);
   }
   printed = true;  // as in marked_write
+  return written;
 }
 
 bool take_printed() {

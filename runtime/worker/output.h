@@ -31,9 +31,13 @@ class WithStdout {
   base::UniqueFd now_;
 };
 
-// Writes to stderr past its buffer, in one piece among what else Python writes there in this
-// process. Needs the GIL, which is given away.
-void write_marked(std::string_view bytes);
+// Remembers `fd`, which is to be this worker's descriptor 2, for `write_marked`.
+void keep_stderr(int fd);
+
+// Writes to what `keep_stderr` remembered, wherever user code has led descriptor 2 since, in one
+// piece among what else Python writes there in this process. False: it is not to be had any more,
+// or nobody reads it. Needs the GIL, which is given away.
+bool write_marked(std::string_view bytes);
 
 // Whether something was written since the last call of this function.
 bool take_printed();

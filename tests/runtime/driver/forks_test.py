@@ -124,6 +124,70 @@ if __name__ == "__main__":
 """)
 
 
+class Couriers(DriverCase):
+    """What the thread does that answers workers, while the driver forks."""
+
+    def test_a_process_forked_while_it_imports_can_import_that(self):
+        self.assert_prints_in_child("True", """
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "multiprocessing.resource_tracker":
+            begun.set()
+            go_on.wait()
+begun, go_on = threading.Event(), threading.Event()
+sys.meta_path.insert(0, Slow())
+executor = pyhost.Executor(1, start=sys.argv[1])
+future = executor.submit(need_tracker)
+begun.wait()
+threading.Timer(0.1, go_on.set).start()
+""", """
+from multiprocessing import resource_tracker
+print(resource_tracker.getfd() >= 0)
+""")
+
+    def test_a_process_forked_while_it_has_the_lock_of_the_tracker_can_have_one(self):
+        self.assert_prints_in_child("True", """
+from multiprocessing import resource_tracker
+begun, go_on = threading.Event(), threading.Event()
+def hold():
+    with resource_tracker._resource_tracker._lock:
+        begun.set()
+        go_on.wait()
+executor = pyhost.Executor(1, start=sys.argv[1])
+executor.submit(need_tracker).result(timeout=30)
+threading.Thread(target=hold).start()
+begun.wait()
+future = executor.submit(square, 3)
+""", """
+from multiprocessing import resource_tracker
+print(resource_tracker.getfd() >= 0)
+""", "go_on.set()")
+
+    def assert_prints_in_child(self, text, before, in_child, after=""):
+        program = PROGRAM + """
+import signal
+def need_tracker():
+    from multiprocessing import resource_tracker
+    resource_tracker.ensure_running()
+""" + before + """
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+""" + "".join(f"    {line}\n" for line in in_child.strip().splitlines()) + """
+    sys.stdout.flush()
+    os._exit(0)
+status = os.waitpid(pid, 0)[1]
+""" + after + """
+future.result(timeout=30)
+assert status == 0, status
+"""
+        for start in "fork", "zygote":
+            with self.subTest(start):
+                outcome = self.run_python(program, start)
+
+                self.assertEqual((outcome.status, outcome.out, outcome.err), (0, f"{text}\n", ""), outcome)
+
+
 class Threads(DriverCase):
     def test_a_caller_with_threads_gets_workers_that_did_not_inherit_their_locks(self):
         outcome = self.run_python(PROGRAM + """

@@ -1,12 +1,15 @@
 """Log records of workers come to the driver's handlers; its levels and warnings filters reach the workers."""
 
+import base64
 import logging
 import os
+import pickle
 import textwrap
 import unittest
 import warnings
 
 from driver_case import DriverCase, WithExecutor, for_each_start
+from pyhost import _records
 
 log = logging.getLogger("tests.logging")
 
@@ -202,6 +205,63 @@ class Scripts(DriverCase):
 
         self.assertEqual(sorted(outcome.out.split()), sorted([str(i) * 100_000 for i in range(4)] * 20))
         self.assertEqual(outcome.err.count("-"), 80 * 100_000)
+
+    def test_of_more_long_records_at_once_than_are_kept_the_others_are_counted(self):
+        texts = {name: base64.b64encode(pickle.dumps({"name": "tests.logging", "levelno": 30, "msg": str(name)}))
+                 for name in range(100)}
+        parts = [b":%d %d %d %b" % (name, index, 2 - index, text[index * 40:][:None if index == 2 else 40])
+                 for index in range(3) for name, text in texts.items()]
+
+        with self.assertLogs(log) as caught, self.assertLogs("pyhost") as said:
+            _records.handle(parts, 0)
+
+        self.assertEqual(len(caught.records), 64)
+        self.assertEqual([record.args for record in said.records], [(36,)])
+
+    def test_a_long_record_that_was_dropped_counts_once(self):
+        outcome = self.output("""
+            import logging, threading, time, pyhost
+            go_on, handled, dropped = threading.Event(), [], []
+
+            class Handler(logging.Handler):
+                def emit(self, record):
+                    go_on.wait()
+                    (dropped if record.name == "pyhost" else handled).append(record.args)
+
+            logging.root.handlers = [Handler()]
+
+            def work():
+                for _ in range(400):
+                    logging.warning("x" * 200_000)
+
+            with pyhost.Executor(1) as executor:
+                executor.submit(work).result()
+                go_on.set()
+            counted = lambda: len(handled) + sum(count for count, in dropped)
+            deadline = time.monotonic() + 30
+            while counted() < 400 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            print(counted(), len(handled) < 400)
+        """)
+
+        self.assertEqual(outcome.out, "400 True\n")
+
+    def test_records_arrive_wherever_stderr_leads(self):
+        outcome = self.output("""
+            import logging, os, sys, pyhost
+            logging.basicConfig(format="%(message)s", stream=sys.stdout)
+
+            def work():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                logging.warning("here")
+                os.close(2)
+                logging.warning("and here")
+
+            with pyhost.Executor(1) as executor:
+                executor.submit(work).result()
+        """)
+
+        self.assertEqual((outcome.out, outcome.err), ("here\nand here\n", ""))
 
     def test_another_process_that_writes_to_the_same_stderr_cuts_no_record(self):
         outcome = self.output("""

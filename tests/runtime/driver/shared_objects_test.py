@@ -319,13 +319,38 @@ if __name__ == "__main__":
 """)
         self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "None\n"))
 
-    def test_a_worker_whose_stderr_leads_elsewhere_has_a_tracker_of_its_own(self):
+    def test_so_is_that_of_a_worker_whose_stderr_leads_elsewhere(self):
+        for elsewhere in ("os.dup2(file, 2)", "os.close(2); os.dup(file)"):
+            with self.subTest(elsewhere):
+                outcome = self.run_python(MAKE_AND_READ + f"""
+import os, sys, pyhost
+def make_elsewhere(path):
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    {elsewhere}
+    os.write(2, b"only this")
+    return make(10)
+if __name__ == "__main__":
+    with pyhost.Executor(1, start="zygote") as executor:
+        name = executor.submit(make_elsewhere, sys.argv[1]).result(30)
+    print(read(name))
+    with open(sys.argv[1]) as file:
+        print(file.read())
+""", self.folder / "elsewhere")
+                self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "b'hello'\nonly this\n"))
+
+    def test_a_worker_that_cannot_ask_has_a_tracker_of_its_own_at_once(self):
         outcome = self.run_python("""
 import os, pyhost
 def own():
     from pyhost import _tracker
-    _tracker._PATIENCE = 0.01
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _tracker._PATIENCE = 1000
+    err = os.fstat(2)
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if os.path.samestat(os.fstat(fd), err):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+        except OSError:  # that of the folder
+            pass
     from multiprocessing import resource_tracker
     resource_tracker.ensure_running()
     return resource_tracker._resource_tracker._pid is not None
