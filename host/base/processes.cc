@@ -123,6 +123,7 @@ std::vector<pid_t> descendants(pid_t pid) {
 }
 
 void kill_tree(pid_t pid) {
+  if (pid <= 1) return;  // to kill(), 0 and -1 mean many processes
   // Stopped first, killed afterwards: killing a parent hands its children to another process,
   // where they cannot be found any more, and a running one may fork between look and kill.
   std::vector<pid_t> seen{pid};

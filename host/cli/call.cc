@@ -50,7 +50,7 @@ void obey_signals(const OneCall& call, int& seen) {
   if (count == seen) return;
   const bool first = seen == 0 && count == 1;
   seen = count;
-  if (first && call.session.started()) {
+  if (first && !call.session.is_loading()) {
     call.session.engine().cancel(call.ticket, std::nullopt, true);
   } else {
     call.session.engine().kill();

@@ -189,7 +189,7 @@ void MapLoop::look_at_signals() {
   const bool first = signals_seen_ == 0;
   signals_seen_ = signals_.count();
   reading_ = false;
-  if (!first || signals_seen_ > 1 || !session_.started()) {
+  if (!first || signals_seen_ > 1 || session_.is_loading()) {
     killed_ = true;
     session_.engine().kill();
     return;

@@ -36,6 +36,8 @@ class Session {
 
   // Whether the first worker is up or start-up has failed; the bell rings when that changes.
   bool started() const { return started_.load(std::memory_order_acquire); }
+  // Whether nothing has begun. A worker may be at work before `started` says that it is up.
+  bool is_loading() const { return !started() && engine_->stats().in_flight == 0; }
   // Requires: started().
   const Result<void>& start_up() const { return start_up_; }
 

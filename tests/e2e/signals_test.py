@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import select
 import signal
 import time
 
@@ -64,6 +65,12 @@ class Signals(harness.E2E):
         harness.wait_until(lambda: not pending(process.pid, number), 10, "the signal's arrival")
 
     def line(self, process):
+        """The next line of stderr; fails, and says what the command waits for, when none comes."""
+        if not select.select([process.stderr], [], [], 20)[0]:
+            threads = [path.read_text() for path in pathlib.Path(f"/proc/{process.pid}/task").glob("*/wchan")]
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            self.fail(f"no line came in 20 s; threads wait in {threads}, children: {harness.descendants(process.pid)}\n"
+                      f"{status}")
         return process.stderr.readline().decode()
 
 
