@@ -55,7 +55,7 @@ class Gallery(harness.E2E):
         for name, pool in SCRIPTS.items():
             if pool:
                 with self.subTest(name):
-                    result = self.run_(GALLERY / name, "--timeout", "0.001")
+                    result = self.run_(GALLERY / name, "--timeout", "0.0001")
 
                     self.assert_status(result, 1)
                     self.assert_says(result.err, "TaskTimeout")
