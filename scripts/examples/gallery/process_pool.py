@@ -1,23 +1,21 @@
-"""concurrent.futures.ProcessPoolExecutor: the longest Collatz chain, from parts of a range as they are ready."""
+"""concurrent.futures.ProcessPoolExecutor: primes, counted in parts of a range as they are ready."""
 
 import concurrent.futures
+import math
 
 
-def steps(n):
-    count = 0
-    while n > 1:
-        n, count = 3 * n + 1 if n % 2 else n // 2, count + 1
-    return count
+def is_prime(n):
+    return n > 1 and all(n % divisor for divisor in range(2, math.isqrt(n) + 1))
 
 
-def longest(first, last):
-    return max((steps(n), n) for n in range(first, last + 1))
+def count(first, last):
+    return sum(is_prime(n) for n in range(first, last + 1))
 
 
 if __name__ == "__main__":
-    best = (0, 1)
+    found = 0
     with concurrent.futures.ProcessPoolExecutor(max_workers=2) as executor:
-        futures = [executor.submit(longest, first, first + 49) for first in range(1, 20_000, 50)]
+        futures = [executor.submit(count, first, first + 199) for first in range(1, 80_000, 200)]
         for future in concurrent.futures.as_completed(futures):
-            best = max(best, future.result())
-    print("up to 20000 the longest chain has %d steps and begins at %d" % best)
+            found += future.result()
+    print(f"there are {found} primes up to 80000")

@@ -1,19 +1,19 @@
-"""The longest Collatz chain, as process_pool.py finds it, with pyhost: a part that takes too long would be stopped."""
+"""Primes, as process_pool.py counts them, with pyhost: a part that takes too long would be stopped."""
+
+import math
 
 import pyhost
 
 
-def steps(n):
-    count = 0
-    while n > 1:
-        n, count = 3 * n + 1 if n % 2 else n // 2, count + 1
-    return count
+def is_prime(n):
+    return n > 1 and all(n % divisor for divisor in range(2, math.isqrt(n) + 1))
 
 
-def longest(first, last):
-    return max((steps(n), n) for n in range(first, last + 1))
+def count(first, last):
+    return sum(is_prime(n) for n in range(first, last + 1))
 
 
 with pyhost.Executor(max_workers=2, timeout=30) as executor:
-    futures = [executor.submit(longest, first, first + 49) for first in range(1, 20_000, 50)]
-    print("up to 20000 the longest chain has %d steps and begins at %d" % max(future.result() for future in futures))
+    futures = [executor.submit(count, first, first + 199) for first in range(1, 80_000, 200)]
+    found = sum(future.result() for future in futures)
+print(f"there are {found} primes up to 80000")
