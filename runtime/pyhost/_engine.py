@@ -104,7 +104,8 @@ class Engine:
         has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
         keep = keep and buffersize is None
         items, style = self._in_context(items, star or len(iterables) != 1)
-        results = engine.map(number, items, style, count, min(buffersize or 0, _LARGEST_CHUNK), timeout, keep, has_end, self, limits)
+        ahead = min(buffersize or 0, _LARGEST_CHUNK)
+        results = engine.map(number, items, style, count, ahead, timeout, keep, has_end, self, limits)
         self._maps.add(results)
         return results
 
