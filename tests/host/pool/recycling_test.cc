@@ -52,19 +52,22 @@ TEST(Recycling, AfterEveryCallGivesEachAProcessOfItsOwn) {
   EXPECT_EQ(pids.size(), 12u);
 }
 
+// One call at a time: what is posted behind a call that turns out long, say on a busy machine, is
+// taken back, and a worker that was to end with it ends without it.
 TEST(Recycling, LowersLongLimitsByATenthAtMost) {
-  const TempFolder folder;
   Pool pool = start_pool({.workers = 1, .max_tasks_per_worker = 100});
-  const std::vector<std::string> paths(1000, folder.file("ran"));
+  std::map<int, int> calls;
 
-  for (auto& result : pool.map<int>("record_pid", paths)) EXPECT_TRUE(result.ok());
+  int last = 0;
+  for (int i = 0; i < 1000; ++i) ++calls[last = pool.call<int>("pid")];
 
-  int used_up = 0;
-  for (const auto& [pid, count] : calls_by_pid(paths.front())) {
-    EXPECT_LE(count, 100);
-    used_up += count >= 90 ? 1 : 0;
+  EXPECT_GE(calls.size(), 10u);
+  for (const auto& [pid, count] : calls) {
+    EXPECT_LE(count, 100) << "worker process " << pid;
+    if (pid != last) {
+      EXPECT_GE(count, 90) << "worker process " << pid;
+    }
   }
-  EXPECT_GE(used_up, 9);
 }
 
 TEST(Recycling, StartsTheSuccessorBeforeTheWorkerEnds) {
