@@ -117,4 +117,16 @@ std::uint32_t Engine::State::cancel(const Ticket& ticket, std::optional<std::uin
   return count;
 }
 
+// What no worker has come to. A call for which there is a worker, which is only still asleep or
+// being started, has begun for whoever submitted it.
+void Engine::State::cancel_waiting() {
+  for (Worker& worker : workers) {
+    if (!is_up(worker)) continue;
+    take_back(worker);
+    drain(worker);
+  }
+  const std::uint64_t places = static_cast<std::uint64_t>(target) * options.concurrency;
+  fail_queue(Error(Code::cancelled, kCancelled), places > in_flight ? places - in_flight : 0);
+}
+
 }  // namespace pyhost::pool

@@ -179,6 +179,15 @@ std::uint32_t Engine::cancel(const Ticket& ticket, std::optional<std::uint32_t> 
   return count;
 }
 
+void Engine::cancel_waiting() {
+  State& s = *state_;
+  if (s.is_copy()) return;
+  State::Lock lock(s.mutex);
+  s.cancel_waiting();
+  s.pump();
+  s.run_deferred(lock);
+}
+
 bool Engine::is_running(const Ticket& ticket, std::uint32_t item) {
   State& s = *state_;
   if (!ticket || s.is_copy()) return false;

@@ -210,6 +210,10 @@ class Engine {
   // many were cancelled, or will be.
   std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
 
+  // Cancels, as far as they are queued, all items but those that workers without one will take at
+  // once, or as soon as they have started. Not those of `broadcast`.
+  void cancel_waiting();
+
   // Whether a worker has claimed the item, and it has no outcome yet.
   bool is_running(const Ticket& ticket, std::uint32_t item);
 

@@ -287,15 +287,24 @@ void Engine::State::take_back(Worker& worker) {
   }
 }
 
-void Engine::State::fail_queued(const Error& error) {
+void Engine::State::fail_queue(const Error& error, std::uint64_t spared) {
   std::deque<Part> parts;
   parts.swap(ready);
   queued = 0;
-  for (const Part& part : parts) {
-    for (std::uint32_t item = part.first; item < part.end; ++item) {
+  for (Part& part : parts) {
+    std::uint32_t item = part.first;
+    for (; item < part.end && spared > 0; ++item) spared -= part.work->settled(item) ? 0 : 1;
+    const std::uint32_t kept = item;
+    for (; item < part.end; ++item) {
       if (!part.work->settled(item)) fail(part.work, item, error, -1);
     }
+    part.end = kept;
+    if (part.first < kept) enqueue(std::move(part), false);
   }
+}
+
+void Engine::State::fail_queued(const Error& error) {
+  fail_queue(error, 0);
   fail_pinned(error);
   changed.notify_all();
 }

@@ -160,7 +160,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
     return limits != nullptr && limits->cpu ? limits->cpu : options.limits.cpu;
   }
   static std::string slice(Part& part, std::uint32_t items);  // its first items
-  void fail_queued(const Error& error);
+  void fail_queue(const Error& error, std::uint64_t spared);  // but for its first items
+  void fail_queued(const Error& error);                       // what is pinned included
 
   // --- concurrency.cc
   bool several() const { return options.concurrency > 1; }  // calls in flight per worker
@@ -199,6 +200,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   std::uint32_t cancel_reruns(Worker& worker, const Ticket& ticket,
                               std::optional<std::uint32_t> item);
   std::uint32_t cancel(const Ticket& ticket, std::optional<std::uint32_t> item, bool force);
+  void cancel_waiting();
 
   // --- retries.cc
   int retries_of(const Submitted& work) const;

@@ -167,8 +167,8 @@ PyObject* wait_drained(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyObject* cancel_queued(PyObject* self, PyObject*) {
-  engine_object(self)->handle->cancel_queued();
+PyObject* cancel_waiting(PyObject* self, PyObject*) {
+  engine_object(self)->handle->cancel_waiting();
   Py_RETURN_NONE;
 }
 
@@ -310,7 +310,7 @@ PyMethodDef kMethods[] = {
      "limits): a map that goes on"},
     {"start_drain", start_drain, METH_NOARGS, "accepts nothing new and finishes the rest"},
     {"wait_drained", wait_drained, METH_NOARGS, "waits for what `start_drain` began"},
-    {"cancel_queued", cancel_queued, METH_NOARGS, "cancels what has not started"},
+    {"cancel_waiting", cancel_waiting, METH_NOARGS, "cancels what no worker is about to take"},
     {"kill", kill, METH_NOARGS, "cancels everything and kills the workers"},
     {"broadcast", broadcast_call, METH_VARARGS,
      "broadcast(function, args, kwargs) -> results, one per worker"},

@@ -17,7 +17,7 @@ namespace pyhost::driver {
 //       `style`: items are 0 single arguments, 1 tuples of them, 2 (args, kwargs, context)
 //   broadcast(function, args, kwargs) -> list, stacks(timeout) -> list, stats() -> dict
 //   carry          None, or `pyhost._context.carrier`'s for calls that take the context along
-//   start_drain(), wait_drained(), drained, cancel_queued(), kill()       see EngineHandle
+//   start_drain(), wait_drained(), drained, cancel_waiting(), kill()       see EngineHandle
 //
 // `settings`: a dict, see wanted.cc; `limits`: Limits or None; `initializer`: (definition, name,
 // args) or None. Timeouts are seconds or None. `dumps(object, buffer_callback) -> bytes` pickles

@@ -158,23 +158,10 @@ void EngineHandle::kill() {
   completions_->close();
 }
 
-void EngineHandle::remember(const pool::Ticket& ticket) {
-  if (tickets_.size() >= most_tickets_) {
-    std::erase_if(tickets_, [](const auto& known) { return known.expired(); });
-    most_tickets_ = std::max<std::size_t>(1024, 2 * tickets_.size());
-  }
-  tickets_.push_back(ticket);
-}
-
-void EngineHandle::cancel_queued() {
+void EngineHandle::cancel_waiting() {
   if (!usable()) return;
   const std::shared_ptr<pool::Engine> engine = any_engine();
-  const auto tickets = std::exchange(tickets_, {});
-  without_gil([&] {
-    for (const std::weak_ptr<pool::Submitted>& known : tickets) {
-      if (const pool::Ticket ticket = known.lock()) engine->cancel(ticket, std::nullopt, false);
-    }
-  });
+  if (engine) without_gil([&] { engine->cancel_waiting(); });
 }
 
 // A drainer that was told to finish does so at once after `kill`.

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <memory>
 #include <thread>
-#include <vector>
 
 namespace pyhost::driver {
 
@@ -62,10 +61,8 @@ class EngineHandle {
   // Cancels and kills. Returns when no process is left.
   void kill();
 
-  // Cancels what was submitted and has not started.
-  void cancel_queued();
-  // For `cancel_queued`. The ticket is not kept alive.
-  void remember(const pool::Ticket& ticket);
+  // As the engine's.
+  void cancel_waiting();
 
  private:
   void join_drainer();
@@ -78,8 +75,6 @@ class EngineHandle {
   bool own_arrays_;
   OnCrash on_crash_;
   bool refuses_;
-  std::vector<std::weak_ptr<pool::Submitted>> tickets_;
-  std::size_t most_tickets_ = 1024;  // when to drop those that are settled
   std::thread drainer_;
   std::atomic<std::uint32_t> drained_{0};
 };

@@ -154,7 +154,6 @@ bool Map::send(pool::Engine& engine, pool::Batch batch) {
   batch.sink = sink;
   sent_bytes_ += batch.payload.size();
   pool::Ticket ticket = without_gil([&] { return engine.submit(std::move(batch)); });
-  handle_->remember(ticket);
   // Another thread may have taken all of it meanwhile, or closed the map before there was a ticket.
   const auto open = std::find_if(batches_.rbegin(), batches_.rend(),
                                  [&](const OpenBatch& other) { return other.sink == sink; });

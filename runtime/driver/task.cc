@@ -352,7 +352,6 @@ PyObject* submit_task(PyTypeObject* type, const std::shared_ptr<EngineHandle>& h
   self->submitted_ns = base::nanoseconds(base::now());
   // The supervisor may hold the engine's lock while it waits for the GIL, to take a snapshot.
   self->ticket = without_gil([&] { return engine->submit(std::move(batch)); });
-  handle->remember(self->ticket);
   return object;
 }
 

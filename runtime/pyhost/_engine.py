@@ -334,7 +334,7 @@ class Engine:
             engine.kill()
         else:
             if cancel:
-                engine.cancel_queued()
+                engine.cancel_waiting()
             else:
                 for results in list(self._maps):
                     results._finish(wait)

@@ -187,7 +187,8 @@ class Executor(core.Submitter, concurrent.futures.Executor):
         return [where for engine in self._engine.family() for where in engine.stacks(timeout)]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run.
+        """Accepts no more calls. Finishes those submitted, or with `cancel_futures` those that run; a worker that is
+        idle or still starting finishes one.
 
             >>> mine = pyhost.Executor(1)
             >>> last = mine.submit(abs, -1)

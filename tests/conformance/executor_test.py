@@ -1,7 +1,6 @@
 """CPython's tests of concurrent.futures on `pyhost.Executor`, with the standard library's contract for crashes."""
 
 import concurrent.futures
-import time
 
 import conformance  # first: it finds the package
 import cpython
@@ -16,12 +15,6 @@ class Executor(pyhost.Executor):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, on_crash="pool", **kwargs)
-
-    def shutdown(self, wait=True, *, cancel_futures=False):
-        """That of the tests which cancels expects that the first calls run, as soon as they are submitted."""
-        while cancel_futures and self._engine.stats()["queued"] and not self._engine.stats()["settled"]:
-            time.sleep(0.001)
-        super().shutdown(wait, cancel_futures=cancel_futures)
 
     # The tests wait for a pool's end by joining the thread and the queue that the standard library's has.
 

@@ -33,6 +33,12 @@ def never_return():
         pass
 
 
+def wait_for(path, value):
+    while not os.path.exists(path):
+        time.sleep(0.001)
+    return value
+
+
 def touch_and_never_return(path):
     open(path, "w").close()
     never_return()
@@ -150,6 +156,26 @@ class Cancelling(WithExecutor):
 
         self.assertTrue(all(future.cancelled() for future in queued))
         self.assertTrue(running.cancel(force=True))
+
+    def test_shutdown_right_after_submit_leaves_each_worker_a_call(self):
+        gate = self.folder / "gate"
+        mine = pyhost.Executor(2, start=self.start_method)
+        self.addCleanup(mine.shutdown)
+        self.addCleanup(gate.touch)
+        futures = [mine.submit(wait_for, str(gate), i) for i in range(100)]
+        mine.shutdown(wait=False, cancel_futures=True)
+
+        self.assertEqual([future.cancelled() for future in futures], [False] * 2 + [True] * 98)
+        gate.touch()
+        self.assertEqual([future.result(timeout=30) for future in futures[:2]], [0, 1])
+
+    def test_shutdown_cancels_what_waits_of_a_map(self):
+        running = self.occupy()
+        results = self.executor.map(echo, range(1000))
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+        self.assertTrue(running.cancel(force=True))
+        self.assertRaises(concurrent.futures.CancelledError, list, results)
 
     def test_leaving_a_map_cancels_the_rest(self):
         results = self.executor.map(touch_and_never_return, [str(self.folder / str(i)) for i in range(3)])
