@@ -34,7 +34,6 @@ constexpr OptionSpec kOptions[] = {
     {"init", "FUNCTION", kMap | kCall},
     {"adopt", "WHAT", kRun},
     {"verbose", "", kRun, 'v'},
-    {"sandbox", "LEVEL", kRun},  // known in order to be refused with the reason
     {"call", "STYLE", kMap},
     {"raw-input", "", kMap, 'R'},
     {"null", "", kMap, '0'},
@@ -76,6 +75,9 @@ Error unknown_option(Command command, const std::string& shown, std::string_view
     }
   }
   std::string message = "unknown option `" + shown + "`";
+  if (name == "sandbox") {
+    return usage(message + ": there is no sandbox yet, a function may do whatever you may");
+  }
   message += suggestion("--" + std::string(name), names);
   return usage(with_hint(std::move(message), command));
 }

@@ -14,7 +14,6 @@ inline constexpr int kManyFailed = 101;
 inline constexpr int kUsage = 2;
 inline constexpr int kInterrupted = 130;  // 128 + SIGINT
 inline constexpr int kEnded = 143;        // 128 + SIGTERM
-inline constexpr int kNoSandbox = 254;
 inline constexpr int kHostFailed = 255;
 
 // Not an exit status: the reader of stdout is gone, and the command ends itself by SIGPIPE.

@@ -1,6 +1,5 @@
 // failure.cc: one block per failure.
 #include <cli/failure.h>
-#include <cli/quantities.h>
 #include <cli/text.h>
 #include <pool/words.h>
 
@@ -32,7 +31,7 @@ std::string circumstances(const Error& error) {
   const auto add = [&text](const std::string& fact) { text += (text.empty() ? "" : "; ") + fact; };
   if (ended_from_outside(error.code)) {
     if (!error.call.empty()) add(error.call.substr(0, error.call.find('\n')));
-    if (error.seconds > 0) add("ran " + show_seconds(error.seconds));
+    if (error.seconds > 0) add("ran " + pool::elapsed_text(error.seconds));
     if (error.peak_memory > 0)
       add("its worker held at most " + pool::bytes_text(error.peak_memory));
   }

@@ -230,7 +230,6 @@ where the script and the workers are, unless the script handles it.
   2        also: the command line is wrong (nothing ran; stderr says so)
   130      interrupted by Ctrl-C;  143: by SIGTERM
   141      the reader of stdout is gone (ended by SIGPIPE)
-  254      the sandbox is not available
   255      pyhost itself failed: no interpreter, the script does not load, ...
 
 `run` exits as the script does. `doctor` exits 0 or 1.

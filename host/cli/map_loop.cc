@@ -1,9 +1,8 @@
 // map_loop.cc: the life of one `pyhost map`.
 //
-//   input --read_some--> portion --submit--> engine --settle--> chunk --collect--> output -->
-//   stdout
-//              ^                                                             |
-//              +----- waits while `has_room` is false <----------------------+
+//   input --read_some--> portion --submit--> engine --settle--> chunk --collect--> output
+//              ^                                                                       |
+//              +---------------- waits while `has_room` is false <---------------------+
 //
 // 1. Lines are framed into a portion of about a millisecond's work; a portion is sent when it is
 //    full or when there is nothing to read, so that a slow producer sees its results at once.

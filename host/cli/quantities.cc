@@ -51,15 +51,6 @@ Result<std::chrono::nanoseconds> duration(std::string_view option, std::string_v
   return std::chrono::nanoseconds(std::llround(seconds * 1e9));
 }
 
-// One decimal, unless it is 0.
-std::string shown(double number, const char* unit) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.1f", number);
-  std::string result = text;
-  if (result.ends_with(".0")) result.resize(result.size() - 2);
-  return result + " " + unit;
-}
-
 }  // namespace
 
 Result<std::chrono::nanoseconds> parse_duration(std::string_view option, std::string_view text) {
@@ -106,22 +97,6 @@ Result<std::uint64_t> parse_count(std::string_view option, std::string_view text
                        "; write one from " + std::to_string(least) + " to " + std::to_string(most));
   }
   return number;
-}
-
-std::string show_seconds(double seconds) {
-  if (!(seconds >= 0)) return "0 s";
-  if (seconds < 1) {
-    const bool tiny = seconds < 0.001;
-    return tiny ? "less than 1 ms" : shown(std::floor(seconds * 1000), "ms");
-  }
-  if (seconds < 60) return shown(std::floor(seconds * 10) / 10, "s");
-  const auto whole = static_cast<std::uint64_t>(std::min(seconds, 1e15));
-  const auto pair = [](std::uint64_t large, const char* unit, std::uint64_t small,
-                       const char* small_unit) {
-    return std::to_string(large) + " " + unit + " " + std::to_string(small) + " " + small_unit;
-  };
-  if (whole < 3600) return pair(whole / 60, "min", whole % 60, "s");
-  return pair(whole / 3600, "h", whole / 60 % 60, "min");
 }
 
 }  // namespace pyhost::cli

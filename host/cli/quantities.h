@@ -26,7 +26,4 @@ Result<std::uint64_t> parse_size(std::string_view option, std::string_view text)
 Result<std::uint64_t> parse_count(std::string_view option, std::string_view text,
                                   std::uint64_t least, std::uint64_t most);
 
-// "200 ms", "4.2 s", "3 min 5 s", "2 h 3 min".
-std::string show_seconds(double seconds);
-
 }  // namespace pyhost::cli

@@ -194,11 +194,6 @@ Result<RunLine> parse_run_line(std::span<const std::string> list) {
   if (!has_target) {
     return usage("`pyhost run` needs a script: `pyhost run script.py`, `-m module` or `-c code`");
   }
-  if (line.options.has("sandbox")) {
-    return usage(
-        "`--sandbox` is for `pyhost map` and `pyhost call`: `run` executes a script that "
-        "drives the pool and has to be trusted");
-  }
   return line;
 }
 

@@ -1,7 +1,7 @@
 // stacks.cc: asks the engine, and lays out what it says.
-#include <cli/quantities.h>
 #include <cli/stacks.h>
 #include <cli/text.h>
+#include <pool/words.h>
 
 #include <chrono>
 
@@ -22,7 +22,7 @@ std::string stacks_text(std::span<const pool::WorkerStack> stacks) {
     if (stack.call.empty()) {
       text += "idle\n";
     } else {
-      text += stack.call + ", for " + show_seconds(stack.seconds) + "\n";
+      text += stack.call + ", for " + pool::elapsed_text(stack.seconds) + "\n";
     }
     if (stack.stack.empty() && !stack.call.empty()) {
       text += "  it does not say where it is: it may be stopped\n";

@@ -106,7 +106,7 @@ void Engine::State::tell_end(const Worker& worker, Error& error) const {
 
 // What an item fails with that its worker had claimed when it died.
 Error Engine::State::crash_error(Worker& worker, const Worker::Victim& victim) {
-  const base::Duration ran = worker.died_at - victim.since;
+  const double ran = std::chrono::duration<double>(worker.died_at - victim.since).count();
   Error error;
   if (victim.stop) {
     error = verdict(worker, *victim.stop, true);
@@ -118,12 +118,12 @@ Error Engine::State::crash_error(Worker& worker, const Worker::Victim& victim) {
         "worker " + std::to_string(worker.number) + " (pid " + std::to_string(worker.pid) + ") ";
     error.message += worker.status ? describe_status(*worker.status)
                                    : std::string("ended together with its zygote");
-    error.message += " after " + seconds_text(ran) + " in " + name_of(*victim.work);
+    error.message += " after " + elapsed_text(ran) + " in " + name_of(*victim.work);
     if (worker.status && WIFEXITED(*worker.status)) error.message += ", before the call returned";
   }
   if (error.stack.empty()) tell_end(worker, error);
   error.worker = worker.number;
-  error.seconds = std::chrono::duration<double>(ran).count();
+  error.seconds = ran;
   error.call = victim.call;
   error.attempts = attempts_of(*victim.work, victim.item);
   error.stderr_tail = worker.err.tail();

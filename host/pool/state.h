@@ -1,21 +1,20 @@
 // state.h: the engine's insides, shared by the files of this folder only.
 //
-//   any thread            under State::mutex                       supervisor thread
-//   +---------+  Batch   +--------------------------------------+  epoll: doorbell, control
-//   sockets, | submit  |--------->| ready (parts)                        |         pidfds, output,
-//   timer | cancel  |          |   | pump: credit, share, post |<----+--------------------------+
-//   | wait    |<--+      | worker k: in_flight                  |     | drain, deaths, deadlines |
-//   +---------+   |      |   | drain: next_reply -> settle      |     | respawn, take back       |
-//                 |      +---|----------------------------------+     +--------------------------+
-//                 |          v
+//   any thread          under State::mutex                    supervisor thread
+//   +---------+  Batch  +---------------------------------+   +--------------------------+
+//   | submit  |-------->| ready (parts)                   |   | epoll: doorbell, timer,  |
+//   | cancel  |         |   | pump: credit, share, post   |<--| sockets, pidfds, output  |
+//   | wait    |<--+     | worker k: in_flight             |   | drain, deaths, deadlines |
+//   +---------+   |     |   | drain: next_reply -> settle |   | respawn, take back       |
+//                 |     +---|-----------------------------+   +--------------------------+
+//                 |         v
 //                 +--- deferred (sinks, printed lines): run in order, with no lock held
 //
 // 1. submit() makes a part; pump() posts parts to workers with credit.
 // 2. Whoever waits drains the rings of all workers; when nobody does, workers ring the doorbell and
 //    the supervisor drains. Which of the two holds is written into every worker's `wants`.
 // 3. Every item is settled exactly once, in settle(): by its reply, a death, a deadline or a
-// cancel,
-//    whichever is seen first.
+//    cancel, whichever is seen first.
 //
 // Why one mutex: draining and posting touch the same few words of a worker, for well under a
 // microsecond; finer locks would cost more than they save.
@@ -218,11 +217,13 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   std::string read_forensics(const Worker& worker) const;
   std::string take_stack(Worker& worker);
   void tell_end(const Worker& worker, Error& error) const;
+  void clear_forensics(Worker& worker);
+  Error crash_error(Worker& worker, const Worker::Victim& victim);
+
+  // --- stacks.cc
   std::vector<WorkerStack> ask_stacks();
   void ask_again(const std::vector<WorkerStack>& stacks);
   bool collect_stacks(std::vector<WorkerStack>& stacks);  // whether all are there
-  void clear_forensics(Worker& worker);
-  Error crash_error(Worker& worker, const Worker::Victim& victim);
 
   // --- replies.cc
   bool drain();  // all workers; whether anything came

@@ -1,7 +1,9 @@
 #include <pool/words.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <string_view>
 
@@ -11,6 +13,25 @@ std::string seconds_text(base::Duration duration) {
   std::array<char, 32> text;
   std::snprintf(text.data(), text.size(), "%.3g s",
                 std::chrono::duration<double>(duration).count());
+  return text.data();
+}
+
+std::string elapsed_text(double seconds) {
+  if (!(seconds >= 0)) return "0 s";
+  if (seconds < 0.001) return "less than 1 ms";
+  const auto whole = static_cast<std::uint64_t>(std::min(seconds, 1e15));
+  const auto pair = [](std::uint64_t large, const char* unit, std::uint64_t small,
+                       const char* small_unit) {
+    return std::to_string(large) + unit + std::to_string(small) + small_unit;
+  };
+  if (whole >= 3600) return pair(whole / 3600, " h ", whole / 60 % 60, " min");
+  if (whole >= 60) return pair(whole / 60, " min ", whole % 60, " s");
+  std::array<char, 32> text;
+  if (seconds < 1) {
+    std::snprintf(text.data(), text.size(), "%.0f ms", std::floor(seconds * 1000));
+  } else {
+    std::snprintf(text.data(), text.size(), "%.3g s", std::floor(seconds * 10) / 10);
+  }
   return text.data();
 }
 

@@ -1,8 +1,8 @@
 // records.h: log records of workers, on their way to the driver's logging.
 //
-//   worker: logging --mark base64 "\n"--> its stderr (pyhost._records); long ones in several lines
-//   draining thread: take_records --> queue --> courier thread, with the GIL -->
-//   pyhost._records.handle
+//   worker     logging --mark base64 "\n"--> its stderr  (pyhost._records; long ones in more lines)
+//   host       draining thread: take_records --> queue
+//   host       courier thread, with the GIL: queue --> pyhost._records.handle
 //
 // On the same way a worker asks for the driver's resource tracker (pyhost._tracker).
 //

@@ -17,7 +17,7 @@ namespace pyhost::worker {
 // More descriptors, behind those that came before; open until the process ends.
 void inherit(std::vector<base::UniqueFd> descriptors);
 
-// JSON as `pyhost._inheritance.describe` makes it; empty where the host is no Python.
+// JSON as `pyhost._inheritance.gather` makes it; empty where the host is no Python.
 void keep_inheritance(std::string text);
 
 // Has `multiprocessing` told what it must know as soon as somebody imports it. A worker imports

@@ -98,8 +98,11 @@ class Run(harness.E2E):
             self.assert_status(result, 2)
             self.assert_says(result.err, said, "arguments for the script go after `--`")
 
-    def test_the_sandbox_is_refused_with_the_reason(self):
-        self.assert_says(self.run_("script.py", "--sandbox", "strict").err, "pyhost map", "trusted")
+    def test_there_is_no_sandbox_and_every_command_says_so(self):
+        for command in ("run", "map", "call"):
+            refused = self.pyhost(command, "script.py:f", "--sandbox", "strict")
+            self.assert_status(refused, 2)
+            self.assert_says(refused.err, "no sandbox yet")
 
     def test_workers_are_the_default_of_the_script_s_pools(self):
         self.script("import os, pyhost\n"

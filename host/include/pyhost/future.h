@@ -83,8 +83,8 @@ class [[nodiscard]] Future {
     });
   }
 
-  // Takes a call back that has not started; with `force`, kills the worker of one that runs. True
-  // when the call will end as `cancelled`.
+  // Takes a call back that has not started; with `force`, asks one that runs to stop, and kills its
+  // worker when it has not after the grace period. True when the call will end as `cancelled`.
   bool cancel(bool force = false) const { return !failed_ && raw_.cancel(force); }
 
  private:

@@ -7,4 +7,5 @@
 #include <pyhost/options.h>
 #include <pyhost/pool.h>
 #include <pyhost/result.h>
+#include <pyhost/stacks.h>
 #include <pyhost/value.h>

@@ -66,12 +66,3 @@ TEST(Count, IsAWholeNumberWithinItsRange) {
     EXPECT_NE(count.error().message.find("is no whole number"), std::string::npos);
   }
 }
-
-TEST(Shown, TimesHaveTheUnitsPeopleUse) {
-  EXPECT_EQ(show_seconds(0.0001), "less than 1 ms");
-  EXPECT_EQ(show_seconds(0.2), "200 ms");
-  EXPECT_EQ(show_seconds(4.26), "4.2 s");
-  EXPECT_EQ(show_seconds(185), "3 min 5 s");
-  EXPECT_EQ(show_seconds(7380), "2 h 3 min");
-  EXPECT_EQ(show_seconds(-1), "0 s");
-}

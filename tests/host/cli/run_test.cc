@@ -89,10 +89,6 @@ TEST(RunLine, NeedsSomethingToRun) {
   EXPECT_NE(refusal({"-B", "--"}).find("needs a script"), std::string::npos);
 }
 
-TEST(RunLine, RefusesTheSandboxWithTheReason) {
-  EXPECT_NE(refusal({"s.py", "--sandbox", "strict"}).find("trusted"), std::string::npos);
-}
-
 TEST(RunCommand, OfTheExecutableIsPythonWithTheBootLine) {
   const RunLine line = parsed({"-B", "-m", "tool", "--", "a"});
 
