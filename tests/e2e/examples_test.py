@@ -1,4 +1,4 @@
-"""What the README shows works: its examples, with their input, on both images."""
+"""What the README and the pages in docs/ show works: their examples, with their input, on both images."""
 
 import json
 import re
@@ -14,10 +14,12 @@ import stdlib_census  # noqa: E402
 SCORE_RECORDS = harness.BUILD / "bin/score_records"
 
 
-def readme_commands():
-    """The lines that begin with `$ ` in the README's fenced blocks, without the first word."""
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+def commands(page):
+    """The lines that begin with `$ ` in the fenced blocks of a page, without the first word."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
@@ -97,12 +99,13 @@ class Scores(harness.E2E):
         self.assert_says(result.out, "ada: 0.5", "eve: TypeError")
 
 
-class Readme(harness.E2E):
-    def test_its_commands_do_what_it_says(self):
+class Documents(harness.E2E):
+    def test_their_commands_do_what_they_say(self):
         """All but those that set up and build, which is how this test came to run."""
-        commands = [command for command in readme_commands() if not re.match(r"(scripts/|git |cd )", command)]
-        self.assertGreaterEqual(len(commands), 2)
-        for command in commands:
+        shown = [command for page in PAGES for command in commands(page)]
+        shown = [command for command in shown if not re.match(r"(scripts/|git |cd )", command)]
+        self.assertGreaterEqual(len(shown), 3)
+        for command in shown:
             with self.subTest(command):
                 command = command.replace("build/release", str(harness.BUILD))
 
@@ -110,10 +113,16 @@ class Readme(harness.E2E):
 
                 self.assert_status(result, 0)
 
-    def test_its_first_command_builds_and_runs_the_census(self):
-        first = readme_commands()[0]
+    def test_the_first_command_builds_and_runs_the_census(self):
+        first = commands(ROOT / "README.md")[0]
 
         self.assertRegex(first, r"^scripts/build && build/release/bin/pyhost run scripts/examples/stdlib_census\.py")
+
+    def test_their_links_lead_somewhere(self):
+        links = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
+        self.assertGreaterEqual(len(links), 10)
+        for page, link in links:
+            self.assertTrue((page.parent / link).exists(), f"{page.relative_to(ROOT)} links to {link}")
 
 
 if __name__ == "__main__":
