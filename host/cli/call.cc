@@ -15,6 +15,7 @@
 #include <cli/text.h>
 #include <poll.h>
 #include <unistd.h>
+#include <wire/frames.h>
 
 #include <cstring>
 #include <memory>
@@ -23,14 +24,6 @@
 
 namespace pyhost::cli {
 namespace {
-
-std::string framed(std::string_view item) {
-  const std::uint64_t length = item.size();
-  std::string payload(sizeof length, '\0');
-  std::memcpy(payload.data(), &length, sizeof length);
-  payload += item;
-  return payload;
-}
 
 // A call on its way, and what may come between.
 struct OneCall {
@@ -164,7 +157,7 @@ int run_call(std::span<const std::string> words) {
   pool::Batch batch;
   batch.function = (*session)->function();
   batch.style = wire::Style::call;
-  batch.payload = framed(*item);
+  wire::append_frame(batch.payload, *item);
   batch.sink = chunk;
   const pool::Ticket ticket = (*session)->engine().submit(std::move(batch));
   return finish_call({**session, *chunk, rest, bell, signals, messages, ticket},

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <pool/public_state.h>
+#include <wire/frames.h>
 
 namespace pyhost::detail {
 
@@ -48,7 +49,7 @@ RawFuture submit(const std::shared_ptr<PoolState>& pool, std::string_view functi
                     .style = wire::Style::call,
                     .limits = limits,
                     .sink = state};
-  append_item(batch.payload, item);
+  wire::append_frame(batch.payload, item);
   pool::Ticket ticket = pool->engine->submit(std::move(batch));
   {
     const std::lock_guard lock(state->mutex);
@@ -91,7 +92,7 @@ std::vector<RawFuture> broadcast(const std::shared_ptr<PoolState>& pool, std::st
                     .style = wire::Style::call,
                     .limits = limits,
                     .sink = sink};
-  append_item(batch.payload, item);
+  wire::append_frame(batch.payload, item);
   const std::vector<pool::Ticket> tickets = pool->engine->broadcast(std::move(batch));
   std::vector<RawFuture> futures;
   for (std::uint32_t i = 0; i < tickets.size(); ++i) {

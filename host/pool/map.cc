@@ -220,7 +220,7 @@ bool RawMap::has_room() const {
 
 void RawMap::push(std::string_view item) {
   state_->begin(wire::Codec::json);
-  append_item(state_->payload, item);
+  wire::append_frame(state_->payload, item);
   state_->pushed_one();
 }
 

@@ -24,12 +24,6 @@ Result<std::string> to_result(pool::Outcome outcome) {
   return std::move(outcome.payload);
 }
 
-void append_item(std::string& payload, std::string_view item) {
-  const std::uint64_t length = item.size();
-  payload.append(reinterpret_cast<const char*>(&length), sizeof length);
-  payload.append(item);
-}
-
 std::string_view oversized_integer(std::string_view json) {
   bool in_string = false;
   for (std::size_t i = 0; i < json.size(); ++i) {

@@ -27,7 +27,4 @@ struct PoolState {
 // The result text of an outcome, or its error.
 Result<std::string> to_result(pool::Outcome outcome);
 
-// Appends one item to a batch's payload (host/wire/layout.md).
-void append_item(std::string& payload, std::string_view item);
-
 }  // namespace pyhost::detail

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include <pool/state.h>
+#include <wire/frames.h>
 
 namespace pyhost::pool {
 namespace {
@@ -21,13 +22,9 @@ constexpr std::size_t kMostRecords = 1024;     // per worker: bounds the search 
 
 // Skips `count` framed items from `offset` on.
 std::size_t skip_items(std::string_view payload, std::size_t offset, std::uint32_t count) {
-  for (std::uint32_t i = 0; i < count; ++i) {
-    std::uint64_t length = 0;
-    assert(offset + sizeof length <= payload.size());
-    std::memcpy(&length, payload.data() + offset, sizeof length);
-    offset += sizeof length + length;
-  }
-  return offset;
+  std::string_view rest = payload.substr(offset);
+  for (std::uint32_t i = 0; i < count; ++i) wire::take_frame(rest);
+  return payload.size() - rest.size();
 }
 
 // The same range without its first `items`.

@@ -11,6 +11,7 @@
 
 #include <base/system.h>
 #include <process/python.h>
+#include <wire/frames.h>
 
 namespace pyhost::pool {
 namespace {
@@ -75,11 +76,8 @@ Result<Options> prepare(const PoolOptions& wanted, std::vector<std::string> func
   options.max_worker_memory = wanted.max_worker_memory;
   options.idle_time = wanted.idle_time;
   if (!wanted.initializer.empty()) {
-    const std::string no_arguments = "[]";
-    const std::uint64_t length = no_arguments.size();
     Initializer first{.definition = wanted.initializer, .name = wanted.initializer};
-    first.payload.append(reinterpret_cast<const char*>(&length), sizeof length);
-    first.payload += no_arguments;
+    wire::append_frame(first.payload, "[]");  // no arguments
     options.initializer = std::move(first);
   }
   options.on_crash = wanted.on_crash;

@@ -1,8 +1,8 @@
 #include <cassert>
-#include <cstring>
 #include <string_view>
 
 #include <pool/engine.h>
+#include <wire/frames.h>
 
 namespace pyhost::pool {
 
@@ -10,17 +10,15 @@ void Sink::settle_run(Run run) {  // NOLINT(performance-unnecessary-value-param)
   assert(run.codec == wire::Codec::json || run.codec == wire::Codec::pickle);
   std::string_view rest = run.payload;
   for (std::uint32_t i = 0; i < run.count; ++i) {
-    std::uint64_t length = 0;
-    std::memcpy(&length, rest.data(), sizeof length);
-    rest.remove_prefix(sizeof length);
+    const auto frame = wire::take_frame(rest);
+    assert(frame);
     Outcome outcome;
     outcome.ok = true;
     outcome.codec = run.codec;
-    outcome.payload = rest.substr(0, length);
+    outcome.payload = *frame;
     outcome.worker = run.worker;
     outcome.claimed_ns = run.claimed_ns;
     outcome.settled_ns = run.settled_ns;
-    rest.remove_prefix(length);
     settle(run.first + i, std::move(outcome));
   }
 }

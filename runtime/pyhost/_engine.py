@@ -57,8 +57,7 @@ class Engine:
         `core.Submitter`."""
         if kind is None:
             kind = self._kind_of_future()
-        if not callable(function):
-            raise TypeError(f"`{function!r:.200}` is not callable")
+        _limits.require_callable(function)
         try:
             engine = self._ready(function)
             functions = self._functions
@@ -73,8 +72,7 @@ class Engine:
     def submit_captured(self, function, args, kwargs, limits):
         """As `submit`, of a call whose text comes back with its outcome."""
         from pyhost._captured import CapturedFuture
-        if not callable(function):
-            raise TypeError(f"`{function!r:.200}` is not callable")
+        _limits.require_callable(function)
         try:
             engine = self._ready(function)
             shared = (self._settings.workers["concurrency"] or 1) > 1
@@ -88,8 +86,7 @@ class Engine:
     def map(self, function, iterables, timeout, chunksize, buffersize, keep, limits=None, star=False):
         """An iterator over results: without iterables none. `keep`: without a `buffersize`, the whole input is read
         and run, whether results are asked for or not. `star`: the one iterable has the arguments of each call."""
-        if not callable(function):
-            raise TypeError(f"`{function!r:.200}` is not callable")
+        _limits.require_callable(function)
         _settings.check_sizes(chunksize, buffersize)
         if not iterables:
             return iter(())
@@ -169,8 +166,7 @@ class Engine:
         return results
 
     def _broadcast(self, function, args, kwargs):
-        if not callable(function):
-            raise TypeError(f"`{function!r:.200}` is not callable")
+        _limits.require_callable(function)
         engine = self._ready(function)
         number, applied = self._functions.find(function)
         return engine.broadcast(number, (function, args, kwargs) if applied else args, None if applied else kwargs)

@@ -126,6 +126,11 @@ def _names_of_text(text):
     raise ValueError(f"retry_on has `{text}`; expected exception classes, or kinds: {', '.join(KINDS)}")
 
 
+def require_callable(function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"`{function!r:.200}` is not callable")
+
+
 def refuse_capture(capture: bool, name: str) -> None:
     """Raises where results are no futures, which could have a `stdout`."""
     if capture:

@@ -260,8 +260,7 @@ class Pickling:
         except MarshalError:
             raise
         except Exception as error:
-            from pyhost import _refused
-            raise _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error) from error
+            raise self._refusal(thing, error) from error
 
     def dumps_for_start(self, thing):
         """While multiprocessing starts a process; what that refuses is its own error."""
@@ -270,8 +269,11 @@ class Pickling:
         except (MarshalError, RuntimeError):
             raise
         except Exception as error:
-            from pyhost import _refused
-            raise _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error) from error
+            raise self._refusal(thing, error) from error
+
+    def _refusal(self, thing, error):
+        from pyhost import _refused
+        return _refused.refused(explain(thing, error, self._knows, False, self._snapshot), error)
 
 
 def explain(thing, error, knows, to_driver, snapshot=None):

@@ -3,7 +3,7 @@
 import functools
 from typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Iterator, Optional, TypeVar, overload
 
-from pyhost import _default
+from pyhost import _default, _limits
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
@@ -171,6 +171,5 @@ def task(function: Any = None, /, **limits: Any) -> Any:
 def _decorate(limits, function):
     if isinstance(function, (staticmethod, classmethod)):
         raise TypeError(f"`@pyhost.task` stands above `@{type(function).__name__}`; put it below")
-    if not callable(function):
-        raise TypeError(f"`{function!r:.200}` is not callable")
+    _limits.require_callable(function)
     return Task(function, limits)

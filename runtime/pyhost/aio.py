@@ -19,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, AsyncIterable, AsyncIterator, Callable, Iterable, Optional, TypeVar, Union
 
 import pyhost
-from pyhost import _aio_input, _settings
+from pyhost import _aio_input, _limits, _settings
 from pyhost._core import core
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def map(fn: Callable[..., _T], *iterables: Union[Iterable[Any], AsyncIterable[An
     loop early takes back what has not started, at the latest when the iterator is closed (`contextlib.aclosing`);
     cancelling it stops what runs, too.
     """
-    if not callable(fn):
-        raise TypeError(f"`{fn!r:.200}` is not callable")
+    _limits.require_callable(fn)
     _settings.check_sizes(chunksize, buffersize)
     if not iterables:
         return _nothing()

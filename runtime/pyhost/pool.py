@@ -216,8 +216,7 @@ class Pool(_Base):
     def _stream(self, kind, func, iterable, star, chunksize, **how):
         engine = self._engine  # another thread may close the pool
         self._check_running()
-        if not callable(func):
-            raise TypeError(f"`{func!r:.200}` is not callable")
+        _limits.require_callable(func)
         return engine.stream(kind, func, iterable, star, chunksize, **how)
 
     def _imap(self, kind, func, iterable, chunksize, unordered=False):

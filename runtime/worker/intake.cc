@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include <python/packed.h>
+#include <wire/frames.h>
 #include <worker/block_owner.h>
 #include <worker/coroutines.h>
 #include <worker/items.h>
@@ -79,7 +80,7 @@ Call* Intake::claim_next() {
   const bool numbers = python::is_numbers(envelope.codec);
   std::optional<std::span<const std::byte>> item;
   for (;;) {
-    if (index_ < envelope.end && !numbers) item = next_item(rest_);
+    if (index_ < envelope.end && !numbers) item = wire::take_frame(rest_);
     if (index_ >= envelope.first) break;
     ++index_;
   }

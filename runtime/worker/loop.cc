@@ -29,6 +29,7 @@
 #include <python/marshal.h>
 #include <python/packed.h>
 #include <python/values.h>
+#include <wire/frames.h>
 #include <worker/block_owner.h>
 #include <worker/call_context.h>
 #include <worker/concurrent.h>
@@ -139,7 +140,7 @@ void Loop::call(const Incoming& incoming) {
   PyErr_Clear();  // each item of a function that is not there reports it
   std::span<const std::byte> rest = incoming.payload;
   for (std::uint32_t index = numbers ? envelope.first : 0; index < envelope.end; ++index) {
-    const auto item = numbers ? rest : next_item(rest);
+    const auto item = numbers ? rest : wire::take_frame(rest);
     if (index < envelope.first) continue;
     // This one and all behind it were revoked.
     if (!wire_.claim(incoming, index, numbers)) break;

@@ -337,6 +337,30 @@ async def wait_a_while(seconds):
     return seconds
 
 
+def _is_here(folder, number):
+    open(f"{folder}/{number}", "w").close()
+    return number
+
+
+def _is_missing(folder, count):
+    return not all(os.path.exists(f"{folder}/{other}") for other in range(count))
+
+
+async def meet(folder, number, count):
+    """Returns once so many calls with numbers from 0 on run at the same time."""
+    _is_here(folder, number)
+    while _is_missing(folder, count):
+        await asyncio.sleep(0.001)
+    return number
+
+
+def meet_in_threads(folder, number, count):
+    _is_here(folder, number)
+    while _is_missing(folder, count):
+        time.sleep(0.001)
+    return number
+
+
 async def wait_for_ever(*_):
     while True:
         await asyncio.sleep(60)

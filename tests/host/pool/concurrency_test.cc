@@ -1,5 +1,6 @@
 // Several calls in flight per worker, as coroutines and as threads.
 #include <chrono>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -10,40 +11,42 @@ namespace pyhost::tests {
 namespace {
 
 using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
 
-constexpr auto kSlack = 2s;
+// So many calls of a function that waits for all of them. One by one they would fail by their
+// limit.
+void expect_to_meet(Pool& pool, const std::string& function, int count) {
+  const TempFolder folder;
+  std::vector<Future<int>> futures;
+  for (int i = 0; i < count; ++i) {
+    futures.push_back(pool.submit<int>(function, folder.file(""), i, count));
+  }
+  for (int i = 0; i < count; ++i) EXPECT_EQ(futures[static_cast<std::size_t>(i)].get(), i);
+}
 
 TEST(Concurrency, CoroutinesOfOneWorkerWaitTogether) {
-  Pool pool = start_pool({.workers = 1, .concurrency = 50});
-  const auto start = Clock::now();
+  Pool pool = start_pool({.workers = 1, .timeout = 20s, .concurrency = 50});
 
-  std::vector<Future<double>> futures;
-  for (int i = 0; i < 200; ++i) futures.push_back(pool.submit<double>("wait_a_while", 0.1));
-  for (const auto& future : futures) EXPECT_DOUBLE_EQ(future.get(), 0.1);
-
-  EXPECT_LT(Clock::now() - start, 10s);  // one by one: 20 s
+  expect_to_meet(pool, "meet", 50);
 }
 
 TEST(Concurrency, FunctionsOfOneWorkerWaitTogetherInThreads) {
-  Pool pool = start_pool({.workers = 1, .concurrency = 8});
-  const auto start = Clock::now();
+  Pool pool = start_pool({.workers = 1, .timeout = 20s, .concurrency = 8});
 
-  std::vector<double> naps(32, 0.25);
-  for (auto& result : pool.map<double>("nap", naps)) EXPECT_TRUE(result.ok());
-
-  EXPECT_LT(Clock::now() - start, 6s);  // one by one: 8 s
+  expect_to_meet(pool, "meet_in_threads", 8);
 }
 
 TEST(Concurrency, RepliesComeInAnyOrder) {
+  const TempFolder folder;
+  const std::string gate = folder.file("gate");
   Pool pool = start_pool({.workers = 1, .concurrency = 4});
 
-  const auto slow = pool.submit<double>("wait_a_while", 1.0);
+  const auto slow = pool.submit<std::string>("wait_for_file", gate);
   const auto quick = pool.submit<double>("wait_a_while", 0.0);
 
   EXPECT_DOUBLE_EQ(quick.get(), 0.0);
   EXPECT_FALSE(slow.wait_for(0ms));
-  EXPECT_DOUBLE_EQ(slow.get(), 1.0);
+  std::ofstream(gate).put('x');
+  EXPECT_EQ(slow.get(), gate);
 }
 
 TEST(Concurrency, ManyQuickCallsAllCome) {
@@ -60,30 +63,30 @@ TEST(Concurrency, ManyQuickCallsAllCome) {
 }
 
 TEST(Concurrency, ACoroutineOverItsLimitIsCancelledAlone) {
+  const TempFolder folder;
+  const std::string gate = folder.file("gate");
   Pool pool = start_pool({.workers = 1, .concurrency = 4});
-  const auto others = {pool.submit<double>("wait_a_while", 0.6),
-                       pool.submit<double>("wait_a_while", 0.6)};
+  const auto others = {pool.submit<std::string>("wait_for_file", gate),
+                       pool.submit<std::string>("wait_for_file", gate)};
   const int before = pool.call<int>("pid");
 
-  const auto start = Clock::now();
   const auto outcome = pool.with({.timeout = 200ms}).try_call<int>("wait_for_ever");
 
   EXPECT_EQ(outcome.error().code, Code::timeout);
-  EXPECT_LT(Clock::now() - start, 200ms + kSlack);
-  for (const auto& other : others) EXPECT_DOUBLE_EQ(other.get(), 0.6);
+  std::ofstream(gate).put('x');
+  for (const auto& other : others) EXPECT_EQ(other.get(), gate);
   EXPECT_EQ(pool.call<int>("pid"), before);
 }
 
 TEST(Concurrency, TheCallerOfAThreadThatDoesNotStopIsToldOnTime) {
   Pool pool = start_pool({.workers = 1, .concurrency = 4});
+  const int before = pool.call<int>("pid");
 
-  const auto start = Clock::now();
   const auto outcome =
       pool.with({.timeout = 200ms, .grace = 10s}).try_call<std::string>("shrug_off", 30.0);
-  const auto took = Clock::now() - start;
 
   EXPECT_EQ(outcome.error().code, Code::timeout);
-  EXPECT_LT(took, 5s);  // far less than the grace period
+  EXPECT_EQ(pool.stats().pids, std::vector<pid_t>{before});  // the grace period is not over
 }
 
 TEST(Concurrency, WhatElseAKilledWorkerRanFailsAsCollateralAndMayRunAgain) {
@@ -93,8 +96,9 @@ TEST(Concurrency, WhatElseAKilledWorkerRanFailsAsCollateralAndMayRunAgain) {
   const auto retried = pool.with({.retries = 1}).submit<int>("hang_until", folder.file("runs"), 1);
   EXPECT_FALSE(doomed.wait_for(200ms));
 
+  // Long enough to be where it shrugs off what it is told, on a busy machine, too.
   const auto culprit =
-      pool.with({.timeout = 100ms, .grace = 300ms}).try_call<std::string>("shrug_off", 30.0);
+      pool.with({.timeout = 1s, .grace = 300ms}).try_call<std::string>("shrug_off", 30.0);
 
   EXPECT_EQ(culprit.error().code, Code::timeout);
   const auto collateral = doomed.try_get();

@@ -93,16 +93,17 @@ TEST(Killed, OfKilledWorkersFailsOnlyClaimedItems) {
 
 TEST(Killed, OfKilledZygotesLosesOneItemPerWorkerAtMost) {
   Pool pool = start_pool();
-  int kills = 0;
+  std::atomic<int> kills = 0;
 
-  const int failed = map_under_fire(pool, 5'000, [&] {
-    std::this_thread::sleep_for(30ms);
+  const int failed = map_under_fire(pool, 20'000, [&] {
+    std::this_thread::sleep_for(10ms);
     const std::vector<pid_t> pids = pool.stats().pids;
     if (kills >= 4 || pids.empty()) return;
     const pid_t zygote = parent_of(pids.front());
     if (zygote > 1 && zygote != getpid() && kill(zygote, SIGKILL) == 0) ++kills;
   });
 
+  EXPECT_GT(kills, 0);
   EXPECT_LE(failed, 2 * kills);
   EXPECT_EQ(pool.call<int>("square", 12), 144);
 }
@@ -116,7 +117,10 @@ TEST(Killed, OfAKilledWatcherIsSurvived) {
 
   kill(watcher, SIGKILL);
 
-  EXPECT_EQ(pool.try_call<int>("square", 5).ok() || pool.call<int>("square", 5) == 25, true);
+  // The first call may have been with a worker that ended with its watcher.
+  const auto first = pool.try_call<int>("square", 5);
+  EXPECT_TRUE(first.ok() || first.error().code == Code::worker_crashed) << first.error().what();
+  EXPECT_EQ(pool.call<int>("square", 5), 25);
   const auto limit = std::chrono::steady_clock::now() + 10s;
   while ((alive(worker) || alive(zygote)) && std::chrono::steady_clock::now() < limit) {
     std::this_thread::yield();

@@ -79,8 +79,10 @@ TEST(Elastic, WorksWithOneInterpreterPerWorker) {
 TEST(Elastic, PoolsOfAPlainCountDoNotShrink) {
   Pool pool = start_pool({.workers = 2, .idle_time = 10ms});
   ASSERT_TRUE(eventually([&] { return pool.stats().workers == 2; }));
-
-  std::this_thread::sleep_for(60ms);  // only a pool that shrank can be told from one that did not
+  // One that does tells how long to wait.
+  Pool elastic = start_pool({.workers = {0, 2}, .idle_time = 10ms});
+  EXPECT_EQ(elastic.call<int>("square", 4), 16);
+  ASSERT_TRUE(eventually([&] { return elastic.stats().workers == 0; }));
 
   EXPECT_EQ(pool.stats().workers, 2);
 }

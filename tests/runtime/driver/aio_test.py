@@ -49,6 +49,14 @@ def run_until_stopped(begun, stopped):
         raise
 
 
+def hold(begun, gate):
+    """Leaves a file, and returns once there is another."""
+    begun.touch()
+    end = time.monotonic() + 60
+    while not gate.exists() and time.monotonic() < end:
+        time.sleep(0.001)
+
+
 async def there(path):
     end = time.monotonic() + 30
     while not path.exists():
@@ -163,11 +171,16 @@ class Aio(WithExecutor):
         begun, stopped = self.files()
 
         async def main():
-            blockers = [asyncio.ensure_future(aio.run(time.sleep, 0.3, executor=self.executor)) for _ in range(2)]
+            held = [begun.with_name(f"held{i}") for i in range(self.workers)]
+            gate = begun.with_name("gate")
+            holders = [asyncio.ensure_future(aio.run(hold, path, gate, executor=self.executor)) for path in held]
+            for path in held:
+                await there(path)
             queued = asyncio.ensure_future(aio.run(run_until_stopped, begun, stopped, executor=self.executor))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)  # submits it
             queued.cancel()
-            await asyncio.gather(*blockers)
+            gate.touch()
+            await asyncio.gather(*holders)
             await asyncio.gather(*(aio.run(echo, 1, executor=self.executor) for _ in range(4)))
 
         asyncio.run(main())
@@ -350,14 +363,18 @@ class Aio(WithExecutor):
 
     def test_what_a_map_did_not_start_is_taken_back_when_it_is_closed(self):
         async def main():
-            results = self.map(time.sleep, [0] + [0.2] * 200)
+            results = self.map(hold, paths, [open_gate, *[gate] * 200])
             await results.__anext__()
             await results.aclose()
 
-        begin = time.monotonic()
+        begun, gate = self.files()
+        paths = [begun.with_name(f"held{i}") for i in range(201)]
+        open_gate = begun.with_name("open")
+        open_gate.touch()
         asyncio.run(main())
+        gate.touch()
         self.executor.shutdown()
-        self.assertLess(time.monotonic() - begin, 15)
+        self.assertLessEqual(sum(path.exists() for path in paths), 1 + self.workers)
 
     def test_limits_of_options_hold(self):
         async def main():
