@@ -21,9 +21,9 @@ namespace pyhost::driver {
 //   carry          None, or `pyhost._context.carrier`'s for calls that take the context along
 //   start_drain(), wait_drained(), drained, cancel_waiting(), kill()       see EngineHandle
 //
-// `settings` and `inherited`: dicts, see wanted.cc; `limits`: Limits or None; `initializer`: (codec,
-// definition, name, args) or None. Timeouts are seconds or None. `dumps(object, buffer_callback)`
-// pickles what is not made of plain builtins, to bytes.
+// `settings` and `inherited`: dicts, see wanted.cc; `limits`: Limits or None; `initializer`:
+// (codec, definition, name, args) or None. Timeouts are seconds or None. `dumps(object,
+// buffer_callback)` pickles what is not made of plain builtins, to bytes.
 bool add_engine_type(PyObject* module);
 
 // Whether it is an Engine; the others require that. The pickler is borrowed.
