@@ -97,6 +97,9 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
     if (is_late(worker, flight, reply.item) || worker.state == WorkerState::dying) return {};
     return protocol_error(worker, "item " + std::to_string(item) + " has its outcome already");
   }
+  if (reply.status == wire::Status::ok) {
+    if (auto fits = check_codec(worker, *flight->work, reply.codec); !fits) return fits;
+  }
   if (reply.printed) collect_output(worker, false);
   const std::uint64_t claimed_ns = measure(*flight, reply);
   flight->keep_block = flight->keep_block || reply.keeps;

@@ -29,6 +29,20 @@ std::deque<InFlight>::iterator Engine::State::flight_of(Worker& worker, std::uin
                       [batch](const InFlight& flight) { return flight.posted.batch == batch; });
 }
 
+// Results come as the batch asked for them. Whoever asked for text prints it, and a sink that takes
+// no numbers would take them for frames.
+Result<void> Engine::State::check_codec(const Worker& worker, const Submitted& work,
+                                        wire::Codec codec) {
+  const Batch& batch = work.batch;
+  const wire::Codec asked =
+      batch.result_codec == wire::Codec::none ? batch.codec : batch.result_codec;
+  const bool numbers = codec == wire::Codec::i64 || codec == wire::Codec::f64;
+  if (numbers ? batch.packs : codec == asked) return {};
+  return protocol_error(worker, "results of codec " + std::to_string(static_cast<int>(codec)) +
+                                    " to calls that asked for codec " +
+                                    std::to_string(static_cast<int>(asked)));
+}
+
 Result<void> Engine::State::accept_results(Worker& worker, wire::Reply reply) {
   const auto flight = flight_of(worker, reply.batch);
   if (flight == worker.in_flight.end()) {
@@ -40,6 +54,7 @@ Result<void> Engine::State::accept_results(Worker& worker, wire::Reply reply) {
                                       std::to_string(reply.end) + " are not below " +
                                       std::to_string(flight->posted.end));
   }
+  if (auto fits = check_codec(worker, *flight->work, reply.codec); !fits) return fits;
   if (reply.printed) collect_output(worker, false);
   const base::Moment now = base::now();
   note_speed(*flight, reply, now);
@@ -145,6 +160,7 @@ void Engine::State::harvest(Worker& worker) {
   if (!open) return;
   const auto flight = flight_of(worker, open->batch);
   if (flight == worker.in_flight.end() || open->first < flight->posted.first ||
+      !check_codec(worker, *flight->work, open->codec) ||
       open->count > flight->posted.end - std::min(open->first, flight->posted.end)) {
     return;
   }

@@ -243,6 +243,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void want(Worker& worker, std::uint32_t wants);
 
   // --- runs.cc
+  static Result<void> check_codec(const Worker& worker, const Submitted& work, wire::Codec codec);
   static std::deque<InFlight>::iterator flight_of(Worker& worker, std::uint32_t batch);
   Result<void> accept_results(Worker& worker, wire::Reply reply);
   void note_speed(InFlight& flight, const wire::Reply& reply, base::Moment now);

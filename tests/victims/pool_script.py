@@ -366,6 +366,28 @@ async def wait_for_ever(*_):
         await asyncio.sleep(60)
 
 
+def forge(codec):
+    """Sends the host results of another codec than it asked for: a number that is no length."""
+    import ctypes
+    import struct
+
+    with open("/proc/self/maps") as maps:
+        base = next(int(line.split("-")[0], 16) for line in maps if "pyhost-replies" in line)
+    head = ctypes.c_uint32.from_address(base + 64)
+    item, batch = struct.unpack("<II", ctypes.string_at(base + 256, 8))
+    record = struct.pack("<IHBBIIIIQQQHBBIQ", 80, 21, codec, 0, batch, 0, item - 1, item, 8, 0, 0, 0, 0, 0, 0, 1)
+    record += struct.pack("<QQ", 0x7FFF_0000_0000, 0)
+    ctypes.memmove(base + 4096 + head.value, record, len(record))
+    head.value += len(record)
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            if "eventfd" in os.readlink(f"/proc/self/fd/{fd}"):
+                os.write(int(fd), struct.pack("<Q", 1))
+        except OSError:
+            pass
+    never_return()
+
+
 def want_memory(mebibytes):
     """Asks Python for more than it may have."""
     return len(bytearray(mebibytes << 20))

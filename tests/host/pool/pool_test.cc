@@ -295,6 +295,19 @@ TEST(Protocol, AWorkerThatBreaksItIsReplacedAndTheOthersGoOn) {
   for (int i = 0; i < 50; ++i) EXPECT_EQ(others[static_cast<std::size_t>(i)].get(), i * i);
 }
 
+TEST(Protocol, ResultsOfACodecThatWasNotAskedForAreNotBelieved) {
+  for (const int codec : {3, 4}) {
+    Pool pool = start_pool({.workers = 1});
+
+    const auto doomed = pool.try_call<int>("forge", codec);
+
+    ASSERT_FALSE(doomed.ok());
+    EXPECT_EQ(doomed.error().code, Code::protocol);
+    EXPECT_NE(doomed.error().message.find("codec"), std::string::npos) << doomed.error().message;
+    EXPECT_EQ(pool.call<int>("square", 5), 25);
+  }
+}
+
 TEST(Protocol, CallsOfAWorkerWhoseClaimsMakeNoSenseAreNotRunAgain) {
   Pool pool = start_pool();
   const TempFolder folder;
