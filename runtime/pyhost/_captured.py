@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pyhost import _capturing
+from pyhost import _capturing, _wrappers
 from pyhost._core import core
 from pyhost.futures import Future
 
 TYPE_CHECKING = False  # as `typing` has it, which is not worth importing for it
 if TYPE_CHECKING:
     from typing import Any, Optional
-
-_COROUTINE = 0x80  # CO_COROUTINE of inspect, which costs milliseconds to import
-
 
 class CapturedFuture(Future):
     """Of a call that ran as `_capturing.call`."""
@@ -30,5 +27,5 @@ class CapturedFuture(Future):
 
 def capturing(function, shared):
     """The function for workers to have once for all of its calls."""
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    return (_capturing.CapturingCoroutine if flags & _COROUTINE else _capturing.Capturing)(function, shared)
+    is_coroutine = _wrappers.is_coroutine_function(function)
+    return (_capturing.CapturingCoroutine if is_coroutine else _capturing.Capturing)(function, shared)

@@ -96,9 +96,15 @@ class Engine:
             items = zip(*iterables)
         else:
             items = iterables[0] if _is_sliced(type(iterables[0])) else iter(iterables[0])
+        has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
+        if keep and self.goes_in_chunks(function, iterables, chunksize, limits):
+            from pyhost import _chunks
+            rows = ((function, star or len(iterables) != 1, chunk) for chunk in _chunks.cut(items, chunksize))
+            ahead = buffersize and -(-buffersize // chunksize)
+            rows = list(rows) if has_end and not ahead else rows
+            return _chunks.joined(self.map(_chunks.run, (rows,), timeout, 1, ahead, keep, star=True))
         engine, number = self._number_for_map(function)
         count = _count(chunksize)
-        has_end = any(hasattr(type(iterable), "__len__") for iterable in iterables)
         keep = keep and buffersize is None
         items, style = self._in_context(items, star or len(iterables) != 1)
         ahead = min(buffersize or 0, _LARGEST_CHUNK)
@@ -117,7 +123,17 @@ class Engine:
     def _number_for_map(self, function):
         engine = self._ready(function)
         number, applied = self._functions.find(function)
-        return engine, self._functions.define(function) if applied else number
+        return engine, self._functions.define_for_map(function, self._settings.as_stdlib) if applied else number
+
+    def goes_in_chunks(self, function, inputs, size, limits=None):
+        """Whether a map of chunks of that size over these inputs is to be made of whole chunks (see `_chunks`). Not
+        where limits are for single calls."""
+        if size is None or size < 2 or limits is not None or self._settings.limits:
+            return False
+        from pyhost import _chunks, _wrappers
+        if _wrappers.is_coroutine_function(function):
+            return False
+        return self._settings.as_stdlib and _chunks.has_state(function) or any(map(_chunks.share, inputs))
 
     def stream(self, kind, function, iterable, star, chunksize, unordered=False, eager=True, fed=False, per_call=1):
         """An iterator of `kind`, a `core.MapIterator`, over results, which goes on after an exception.

@@ -10,6 +10,9 @@ except ImportError:
     _Cache = ()
 
 
+_COROUTINE = 0x80  # CO_COROUTINE of inspect, which costs milliseconds to import
+
+
 def is_cache(thing):
     """Whether `functools.lru_cache` or `functools.cache` made it."""
     return isinstance(thing, _Cache)
@@ -24,6 +27,17 @@ def reduce_cache(cache):
 def make_cache(function, maxsize, typed):
     import functools
     return functools.lru_cache(maxsize, typed)(function)
+
+
+def is_partial(thing):
+    """Whether it is a `functools.partial` with nothing of its own."""
+    return type(thing).__module__ == "functools" and type(thing).__name__ == "partial" and not thing.__dict__
+
+
+def is_coroutine_function(function):
+    function = getattr(function, "func", function)  # of a partial
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return bool(flags & _COROUTINE)
 
 
 def is_task(thing):

@@ -155,8 +155,9 @@ class MapResult(_Callbacks, stdlib.MapResult[_T]):
     """
 
     def __init__(self, results: Any, completions: Any, callback: _Callback = None, error_callback: _Callback = None,
-                 error: Optional[BaseException] = None):
+                 error: Optional[BaseException] = None, in_chunks: bool = False):
         self._results = results  # None once they are read
+        self._in_chunks = in_chunks  # they are lists of results
         self._values: list = []
         self._error = error
         self._lock = threading.Lock()
@@ -199,7 +200,8 @@ class MapResult(_Callbacks, stdlib.MapResult[_T]):
         with self._lock:
             if self._results is not None:
                 try:
-                    self._values.extend(self._results)
+                    for values in self._results if self._in_chunks else (self._results,):
+                        self._values.extend(values)
                 except BaseException as error:
                     if not _is_of_the_task(error):
                         raise

@@ -237,12 +237,14 @@ class Pool(_Base):
 
     def _map(self, func, iterable, star, chunksize):
         self._check_running()
-        items = _sized(iterable)
-        results = self._stream(IMapIterator, func, items, star, _checked(chunksize), eager=False,
-                               per_call=self._chunk(items, chunksize))
+        results, in_chunks = self._results(func, _sized(iterable), star, _checked(chunksize), eager=False)
         values: list = []
         try:
-            values.extend(results)
+            if in_chunks:
+                for chunk in results:
+                    values.extend(chunk)
+            else:
+                values.extend(results)
         except Exception:
             results._finish(True)
             results._wait(None)
@@ -253,13 +255,22 @@ class Pool(_Base):
 
     def _map_async(self, func, iterable, star, chunksize, callback, error_callback):
         self._check_running()
-        chunksize, iterable = _checked(chunksize), _sized(iterable)
+        chunksize, items = _checked(chunksize), _sized(iterable)
         try:
-            results = self._stream(IMapIterator, func, iterable, star, chunksize,
-                                   per_call=self._chunk(iterable, chunksize))
+            results, in_chunks = self._results(func, items, star, chunksize)
         except (core.MarshalError, TypeError) as error:
             return MapResult(None, self._native.completions, callback, error_callback, error)
-        return MapResult(results, self._native.completions, callback, error_callback)
+        return MapResult(results, self._native.completions, callback, error_callback, in_chunks=in_chunks)
+
+    def _results(self, func, items, star, chunksize, eager=True):
+        """(an iterator over the results, whether these are lists of a chunk's results)"""
+        size = self._chunk(items, chunksize)
+        engine = self._engine  # another thread may close the pool
+        if engine is None or not engine.goes_in_chunks(func, (items,), size):
+            return self._stream(IMapIterator, func, items, star, chunksize, eager=eager, per_call=size), False
+        from pyhost import _chunks
+        rows = ((func, star, chunk) for chunk in _chunks.cut(items, size))
+        return self._stream(IMapIterator, _chunks.run, rows, True, 1, eager=eager), True
 
     def close(self) -> None:
         """Accepts no more calls. The workers end when those there are have ended; `join` waits for that.
