@@ -5,8 +5,9 @@
 //
 // Pumping happens in the iterating thread alone, so a consumer that is slow, or stops, holds the
 // input back. Only while that thread waits for the oldest item does it read further ahead, up to a
-// bound, so that one long item does not leave the other workers idle. An engine that is closed
-// cuts the input: what was submitted is still yielded, and an exception stands behind it.
+// bound, so that one long item does not leave the other workers idle. A bound of the caller's is
+// kept full instead. An engine that is closed cuts the input: what was submitted is still yielded,
+// and an exception stands behind it.
 #include <Python.h>
 #include <driver/map.h>
 #include <driver/outcome.h>
@@ -37,6 +38,12 @@ constexpr std::uint64_t kMostSent = std::uint64_t{256} << 20;
 // Items of a run between two looks whether there is room for more input.
 constexpr std::uint32_t kPumpEvery = 512;
 
+// How much of the bound `ahead` is read at once.
+std::uint32_t share_of(const MapSettings& settings, int target) {
+  if (settings.count != 0) return std::min(settings.count, settings.ahead);
+  return std::clamp(settings.ahead / (2 * static_cast<std::uint32_t>(target)), 1U, kLargestBatch);
+}
+
 bool sooner(base::Deadline one, base::Deadline other) {
   return one.moment() < other.moment();
 }
@@ -53,13 +60,20 @@ Map::Map(std::shared_ptr<EngineHandle> handle, MapInput input, const MapSettings
       ahead_(settings.ahead != 0
                  ? settings.ahead
                  : kAheadPerBatch * kBatchesPerPlace * static_cast<std::uint32_t>(workers)),
+      share_(settings.ahead != 0 ? share_of(settings, target_) : 1),
       state_(std::make_shared<MapState>(settings.unordered)) {}
 
 bool Map::begin() {
   filling_ = empty_batch();
   if (settings_.goes_on || settings_.eager) input_.go_on();
   if (settings_.fed) input_.call_when_one_more([this] { return filled(); });
-  return settings_.eager ? submit_all() : pump(false);
+  if (settings_.eager) return submit_all();
+  if (!pump(false)) return false;
+  if (settings_.ahead == 0 || input_.ended() || unyielded_ == ahead_) return true;
+  const std::shared_ptr<pool::Engine> engine = handle_->engine();
+  if (!engine) return false;
+  submit_batch(*engine, ahead_ - unyielded_);  // less than a share
+  return true;
 }
 
 bool Map::submit_all() {
@@ -76,9 +90,14 @@ bool Map::submit_all() {
 }
 
 bool Map::room(bool waiting) const {
-  if (input_.ended() || unyielded_ + handed_out_ >= ahead_ || state_->open_batches() >= target_)
-    return false;
+  if (input_.ended() || unyielded_ + handed_out_ + share_ > ahead_) return false;
+  if (settings_.ahead != 0) return true;
+  if (state_->open_batches() >= target_) return false;
   return waiting || batches_.size() < static_cast<std::size_t>(target_);
+}
+
+bool Map::reads_on() const {
+  return settings_.ahead == 0 && !input_.ended() && unyielded_ < ahead_;
 }
 
 bool Map::pump(bool waiting) {
@@ -110,6 +129,7 @@ std::uint32_t Map::wanted_count(pool::Engine& engine) const {
   if (settings_.count != 0) return settings_.count;
   // The engine divides a batch by itself: there is no need to know how long an item takes.
   if (settings_.eager) return kLargestBatch;
+  if (settings_.ahead != 0) return share_;
   const auto suggest = [&] { return engine.suggested_count(settings_.function); };
   return std::min(without_gil(suggest), kLargestBatch);
 }
@@ -196,7 +216,7 @@ bool Map::wait(base::Deadline deadline) {
   while (!has_result()) {
     if (!pump(true)) return false;
     // Below the target once more there is input to send meanwhile.
-    const bool more = !input_.ended() && unyielded_ < ahead_;
+    const bool more = reads_on();
     const std::shared_ptr<pool::Event> event =
         state_->await(oldest.get(), position_, more ? target_ - 1 : -1);
     if (!handle_->wait(*event, deadline, timed_out)) return false;
@@ -284,7 +304,7 @@ PyRef Map::take_ready(std::size_t most) {
 int Map::ring(std::shared_ptr<Bell> bell, PyObject* waiter) {
   if (held_ || is_ready()) return 0;
   if (!pump(true)) return -1;
-  const bool more = !input_.ended() && unyielded_ < ahead_;
+  const bool more = reads_on();
   const MapBatch* oldest = batches_.front().sink.get();
   return state_->ring(oldest, position_, more ? target_ - 1 : -1, std::move(bell), waiter) ? 1 : 0;
 }

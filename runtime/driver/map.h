@@ -22,13 +22,15 @@ struct MapSettings {
   wire::Style style = wire::Style::value;
   std::uint32_t count = 0;     // items per batch; 0: what takes about a millisecond
   std::uint32_t per_call = 1;  // items that count as one call when workers are replaced
-  std::uint32_t ahead = 0;     // items pulled and not yet yielded; 0: the default bound
-  bool runs_unread = false;    // all of the input, even if nobody asks for a result
-  bool has_end = false;        // the input is known to end
-  bool goes_on = false;        // the exception of an item, or a timeout, does not end the iteration
-  bool unordered = false;      // results as they come
-  bool eager = false;          // the whole input is read, and what is not too much sent, at once
-  bool fed = false;            // a thread in `feed` reads the input; goes with `goes_on`
+  // Items pulled and not yet yielded, as many as that whatever the reader does; 0: as many as keep
+  // workers busy.
+  std::uint32_t ahead = 0;
+  bool runs_unread = false;  // all of the input, even if nobody asks for a result
+  bool has_end = false;      // the input is known to end
+  bool goes_on = false;      // the exception of an item, or a timeout, does not end the iteration
+  bool unordered = false;    // results as they come
+  bool eager = false;        // the whole input is read, and what is not too much sent, at once
+  bool fed = false;          // a thread in `feed` reads the input; goes with `goes_on`
   base::Deadline deadline = base::Deadline::never();  // for every result
   std::shared_ptr<const CallOptions> limits;          // of every item; may be null
 };
@@ -101,6 +103,7 @@ class Map {
 
  private:
   bool room(bool waiting) const;
+  bool reads_on() const;  // when there are fewer batches under way, while nothing is yielded
   bool submit_all();
   bool submit_batch(pool::Engine& engine, std::uint64_t most);
   std::uint32_t wanted_count(pool::Engine& engine) const;
@@ -133,6 +136,7 @@ class Map {
   unsigned long busy_thread_ = 0;
   int target_;
   std::uint32_t ahead_;
+  std::uint32_t share_;  // of `ahead`, which is read at once: single items cost more; else 1
   std::shared_ptr<MapState> state_;
   std::deque<OpenBatch> batches_;
   std::uint32_t position_ = 0;    // in the oldest batch; unordered: counts what was yielded

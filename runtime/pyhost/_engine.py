@@ -44,7 +44,8 @@ class Engine:
         self._process = None  # in which it was started
         self._native = None
         self._functions = None
-        self._maps = weakref.WeakSet()
+        self._maps = []  # weak references to the iterators of maps
+        self._most_maps = 64  # when to drop those that are gone
         self._processes = None
         self._failure = None  # of the pool, once that is closed
         self._facts = None  # what its workers inherit, as JSON
@@ -109,8 +110,15 @@ class Engine:
         items, style = self._in_context(items, star or len(iterables) != 1)
         ahead = min(buffersize or 0, _LARGEST_CHUNK)
         results = engine.map(number, items, style, count, ahead, timeout, keep, has_end, self, limits)
-        self._maps.add(results)
+        self._remember(results)
         return results
+
+    def _remember(self, results):
+        # No callback drops what is gone: it would run wherever an iterator ends, and swallow a Ctrl-C that comes then.
+        if len(self._maps) >= self._most_maps:
+            self._maps = [known for known in self._maps if known() is not None]
+            self._most_maps = max(64, 2 * len(self._maps))
+        self._maps.append(weakref.ref(results))
 
     def _in_context(self, items, star):
         """Items that take the context variables of the caller along, if any are set; and how the engine calls that."""
@@ -147,7 +155,7 @@ class Engine:
         items, style = self._in_context(items, star)
         results = engine.stream(kind, number, items, style, _count(chunksize), min(per_call, _LARGEST_CHUNK), unordered,
                                 eager and not fed, fed, self, None)
-        self._maps.add(results)
+        self._remember(results)
         return results
 
     def start(self):
@@ -348,7 +356,7 @@ class Engine:
             if cancel:
                 engine.cancel_waiting()
             else:
-                for results in list(self._maps):
+                for results in filter(None, [known() for known in self._maps]):
                     results._finish(wait)
             engine.start_drain()
             if wait:

@@ -6,8 +6,8 @@
 
 A copy is compared with the array whenever a batch is submitted, so no task ever gets what the array held before;
 once for batches between which the caller's code cannot have run. Comparing costs as much as copying into memory that
-is warm, a sixth of copying into fresh memory, and spares each task to map it anew. Arrays that cannot be written to are
-not compared.
+is warm, a sixth of copying into fresh memory, and spares each task to map it anew. So are arrays that cannot be written
+to: the flag belongs to one view of the memory, and may have been another one in between.
 """
 
 import collections
@@ -63,8 +63,6 @@ class _Copy:
         self.is_current = True
 
     def holds(self, view):
-        if self.owner() is _owner(view.obj) and _is_frozen(view.obj):
-            return True
         return _memcmp(_address(self._map), _address(view), view.nbytes) == 0
 
     def close(self):
@@ -81,15 +79,6 @@ def _owner(array):
     while isinstance(array.base, numpy.ndarray):
         array = array.base
     return array
-
-
-def _is_frozen(array):
-    """Whether nobody who respects flags can write to an array: neither through it nor through what it is a view of."""
-    while isinstance(array, numpy.ndarray):
-        if array.flags.writeable:
-            return False
-        array = array.base
-    return array is None or isinstance(array, bytes)
 
 
 class Publisher:

@@ -251,14 +251,17 @@ class Arrays(JoblibCase):
 
     def test_one_that_cannot_be_written_to_is_never_stale_either(self):
         array = numpy.zeros(LARGE)
-        sums = []
-        for value in range(3):
+        writable = array[:]
+        found = []
+        for value in range(1, 4):
             array.flags.writeable = True
-            array = array + value
+            array[:] = value
             array.flags.writeable = False
-            sums += Parallel()(delayed(numpy.max)(array) for _ in range(3))
+            found += Parallel()(delayed(numpy.max)(array) for _ in range(2))
+            writable[:] = -value
+            found += Parallel()(delayed(numpy.max)(array) for _ in range(2))
 
-        self.assertEqual(sums, [0, 0, 0, 1, 1, 1, 3, 3, 3])
+        self.assertEqual(found, [1, 1, -1, -1, 2, 2, -2, -2, 3, 3, -3, -3])
 
     def test_all_orders_kinds_and_views_arrive_equal(self):
         base = numpy.arange(LARGE * 2.0).reshape(2, 4, -1)

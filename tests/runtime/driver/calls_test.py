@@ -1,7 +1,9 @@
 """What goes to workers and comes back: arguments, results, exceptions, maps."""
 
 import itertools
+import os
 import threading
+import time
 import unittest
 
 import harness
@@ -180,6 +182,12 @@ class Exceptions(WithExecutor):
         self.assertEqual(self.call(echo, 1), 1)
 
 
+def wait_for(path, value):
+    while not os.path.exists(path):
+        time.sleep(0.001)
+    return value
+
+
 def square(x):
     return x * x
 
@@ -233,6 +241,24 @@ class Maps(WithExecutor):
         self.assertEqual(list(itertools.islice(results, 10)), list(range(10)))
         self.assertLessEqual(next(pulled), 61)
         results.close()
+
+    def test_the_buffer_is_kept_full_however_long_calls_take(self):
+        gate = self.folder / "gate"
+        self.addCleanup(gate.touch)
+        for chunksize in 1, 7:
+            with self.subTest(chunksize):
+                gate.unlink(missing_ok=True)
+                pulled = itertools.count()
+                results = self.executor.map(wait_for, itertools.repeat(str(gate)), pulled, buffersize=1000,
+                                            chunksize=chunksize)
+
+                ahead = next(pulled)
+                self.assertTrue(990 < ahead <= 1000, ahead)
+                gate.touch()
+                for _ in range(500):
+                    next(results)
+                self.assertGreater(next(pulled), ahead + 500 - 1000 // 8)
+                results.close()
 
     def test_an_impossible_buffersize_is_refused_at_once(self):
         for buffersize, error in (0, ValueError), (-1, ValueError), (2.0, TypeError), ("all", TypeError):
