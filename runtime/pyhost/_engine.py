@@ -58,6 +58,8 @@ class Engine:
         `core.Submitter`."""
         if kind is None:
             kind = self._kind_of_future()
+        if self._settings.as_stdlib and not callable(function):  # there a worker finds out
+            return core.failed(kind, TypeError(f"'{type(function).__name__}' object is not callable"))
         _limits.require_callable(function)
         try:
             engine = self._ready(function)

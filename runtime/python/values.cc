@@ -89,9 +89,14 @@ bool split_item(std::span<const std::byte> item, std::size_t start, ItemParts& p
 }
 
 PyRef make_buffer(std::span<const std::byte> bytes, const Buffers& wanted) {
-  if (wanted.owner == nullptr || bytes.size() <= wanted.copied) {
-    return PyRef::steal(PyByteArray_FromStringAndSize(reinterpret_cast<const char*>(bytes.data()),
-                                                      static_cast<Py_ssize_t>(bytes.size())));
+  const auto* data = reinterpret_cast<const char*>(bytes.data());
+  const auto size = static_cast<Py_ssize_t>(bytes.size());
+  const bool kept = bytes.size() <= wanted.copied;
+  if (wanted.owner == nullptr && wanted.frozen && !kept) {
+    return PyRef::steal(PyBytes_FromStringAndSize(data, size));
+  }
+  if (wanted.owner == nullptr || kept) {
+    return PyRef::steal(PyByteArray_FromStringAndSize(data, size));
   }
   return export_bytes(bytes, wanted.owner, wanted.writable);
 }

@@ -31,6 +31,7 @@ struct Buffers {
   PyObject* owner = nullptr;
   std::uint64_t copied = 0;  // buffers up to so many bytes are copied nevertheless
   bool writable = false;     // views are too: the bytes are nobody else's. False: read-only
+  bool frozen = false;       // what is copied for want of an owner is read-only, as a view would be
 };
 
 bool decode_arguments(wire::Codec codec, wire::Style style, std::span<const std::byte> item,

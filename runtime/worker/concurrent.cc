@@ -382,7 +382,8 @@ PyRef Concurrent::call_function(Call& call, bool& crossing) {
   python::Arguments arguments;
   crossing = true;
   if (!python::decode_arguments(envelope.codec, envelope.style, call.item,
-                                {.owner = call.owner.get(), .copied = own_arrays_}, arguments)) {
+                                {.owner = call.owner.get(), .copied = own_arrays_, .frozen = true},
+                                arguments)) {
     if (strict_ && !interrupted()) end_on_arguments();
     return {};
   }

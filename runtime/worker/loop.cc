@@ -237,8 +237,9 @@ PyRef Loop::call_python(const Incoming& incoming, std::span<const std::byte> ite
   }
   python::Arguments arguments;
   crossing = true;
-  const bool decoded = python::decode_arguments(envelope.codec, envelope.style, item,
-                                                {.owner = owner, .copied = own_arrays_}, arguments);
+  const bool decoded =
+      python::decode_arguments(envelope.codec, envelope.style, item,
+                               {.owner = owner, .copied = own_arrays_, .frozen = true}, arguments);
   leave_if_forked();
   if (!decoded && strict_ && !interrupted()) end_on_arguments();
   if (!decoded) return {};

@@ -153,6 +153,14 @@ class Unchanged(Adopted):
 
         self.assert_as_under_python("script.py")
 
+    def test_what_cannot_be_called_fails_its_call(self):
+        self.script("from concurrent.futures import ProcessPoolExecutor\n"
+                    "if __name__ == '__main__':\n"
+                    "    with ProcessPoolExecutor(1) as executor:\n"
+                    "        print(repr(executor.submit(5).exception()))\n")
+
+        self.assert_as_under_python("script.py")
+
     def test_an_argument_too_many_is_told_by_the_name_of_the_class(self):
         self.script("from concurrent.futures import ProcessPoolExecutor\n"
                     "try:\n"

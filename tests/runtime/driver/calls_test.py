@@ -105,10 +105,13 @@ class Calls(WithExecutor):
 
     @unittest.skipIf(numpy is None, "no numpy")
     def test_large_arrays_are_read_only_as_documented(self):
-        writable = self.call(lambda array: (array.flags.writeable, array.copy().flags.writeable), numpy.ones(100_000))
+        for size, is_large in (1000, False), (2048, False), (2049, True), (6000, True), (100_000, True):
+            with self.subTest(size):
+                array = numpy.ones(size)  # of 8 bytes
+                writable = self.call(lambda array: (array.flags.writeable, array.copy().flags.writeable), array)
 
-        self.assertEqual(writable, (False, True))
-        self.assertFalse(self.call(numpy.ones, 100_000).flags.writeable)
+                self.assertEqual(writable, (not is_large, True))
+                self.assertEqual(self.call(numpy.ones, size).flags.writeable, not is_large)
         for function in (pyhost.map, pyhost.submit, pyhost.Executor.map, pyhost.Executor.submit):
             self.assert_says(function.__doc__, "read-only", "`.copy()`")
 
