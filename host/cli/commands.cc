@@ -34,12 +34,13 @@ constexpr Entry kCommands[] = {{"run", run_run},
 
 // With 0, 1 or 2 closed, the next descriptor opened would take its number, and what is meant for
 // stdout would go into a worker's memory. A closed stdout is filled with something that refuses
-// writes, so that the result is not lost in silence.
+// writes, so that the result is not lost in silence. The interpreter that `run` becomes finds closed
+// what was closed, and has None for that stream.
 void fill_standard_descriptors() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0) continue;
     [[maybe_unused]] const int opened =
-        ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+        ::open("/dev/null", (fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
   }
 }
 

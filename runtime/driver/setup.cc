@@ -1,8 +1,8 @@
 #include <Python.h>
-#include <base/system.h>
 #include <driver/records.h>
 #include <driver/setup.h>
 #include <driver/snapshot.h>
+#include <driver/streams.h>
 #include <driver/unlocked.h>
 #include <process/launch.h>
 #include <process/python.h>
@@ -20,16 +20,16 @@ using Engine = pool::Engine;
 // thread has no GIL, and sys.stdout may belong to a thread that holds it.
 void print_output(int, pool::Stream stream, std::string_view lines) {
   if (stream == pool::Stream::err && lines.find('\x1e') != std::string_view::npos) {
-    base::write_all(STDERR_FILENO, take_records(lines, true));
+    print(STDERR_FILENO, take_records(lines, true));
     return;
   }
-  base::write_all(stream == pool::Stream::out ? STDOUT_FILENO : STDERR_FILENO, lines);
+  print(stream == pool::Stream::out ? STDOUT_FILENO : STDERR_FILENO, lines);
 }
 
 void print_notice(std::string_view line) {
   std::string text = "pyhost: ";
   text.append(line).append("\n");
-  base::write_all(STDERR_FILENO, text);
+  print(STDERR_FILENO, text);
 }
 
 pool::Options common_options(Wanted& wanted) {
@@ -100,6 +100,7 @@ Result<std::shared_ptr<Engine>> start_forked(Wanted& wanted) {
 }  // namespace
 
 Result<std::shared_ptr<Engine>> start_engine(Wanted wanted) {
+  occupy_closed_streams();
   if (wanted.start == "fork") return start_forked(wanted);
   return without_gil([&] { return start_launched(wanted); });
 }

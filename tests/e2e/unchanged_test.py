@@ -1,7 +1,10 @@
 """Scripts as people have them: under `pyhost run` they say what they say under python3."""
 
+import os
+
 import harness
-from adopt_test import Adopted
+from adopt_test import IMAGES, Adopted
+from harness import PYTHON
 
 GLOBALS = '''
 from concurrent.futures import ProcessPoolExecutor
@@ -80,6 +83,30 @@ if __name__ == "__main__":
     process.join()
     print(multiprocessing.active_children(), flush=True)
     left = multiprocessing.Pool(1)
+'''
+
+CLOSED = '''
+import os, subprocess, sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import Pool, get_context
+
+def square(x):
+    print(x, file=sys.stderr if x < 0 else sys.stdout)
+    return x * x
+
+def is_closed(fd):
+    return subprocess.run([sys.executable, "-c", f"import os; os.fstat({fd})"], stderr=subprocess.DEVNULL).returncode
+
+if __name__ == "__main__":
+    print("hello")
+    closed = [stream is None for stream in (sys.stdin, sys.stdout, sys.stderr)]
+    for method in "fork", "spawn":
+        with get_context(method).Pool(1) as pool:
+            assert pool.map(square, range(3)) == [0, 1, 4]
+    with ProcessPoolExecutor(1) as executor:
+        assert executor.submit(square, 3).result() == 9
+    assert closed[2] or [bool(is_closed(fd)) for fd in range(2)] == closed[:2]
+    print(closed, file=sys.stderr or sys.stdout)
 '''
 
 
@@ -169,6 +196,29 @@ class Unchanged(Adopted):
                     "    print(error)\n")
 
         self.assert_as_under_python("script.py")
+
+    def test_streams_that_are_closed_at_the_start_are_none(self):
+        self.script(CLOSED)
+
+        for closed in range(3):
+            for image in IMAGES:
+                with self.subTest(closed=closed, image=image):
+                    result = self.run_("--image", image, "script.py", preexec=lambda: os.close(closed))
+
+                    self.assert_status(result, 0)
+                    expected = self.run_program(PYTHON, "script.py", preexec=lambda: os.close(closed))
+                    self.assertEqual((result.status, result.out, result.err),
+                                     (expected.status, expected.out, expected.err), result)
+
+    def test_what_workers_print_goes_into_no_file_that_has_the_number_of_a_closed_stream(self):
+        self.script("import multiprocessing\n"
+                    "if __name__ == '__main__':\n"
+                    "    with open('file', 'w') as file, multiprocessing.Pool(1) as pool:\n"
+                    "        assert file.fileno() == 1\n"
+                    "        pool.apply(print, ('not meant for a file',))\n")
+
+        self.assert_status(self.run_("script.py", preexec=lambda: os.close(1)), 0)
+        self.assertEqual((self.folder / "file").read_text(), "")
 
 
 if __name__ == "__main__":
