@@ -101,6 +101,7 @@ Result<std::shared_ptr<Engine>> start_forked(Wanted& wanted) {
 
 Result<std::shared_ptr<Engine>> start_engine(Wanted wanted) {
   occupy_closed_streams();
+  if (wanted.start != "fork") flush_streams();  // a snapshot does so itself, lest copies do
   if (wanted.start == "fork") return start_forked(wanted);
   return without_gil([&] { return start_launched(wanted); });
 }

@@ -11,6 +11,7 @@
 #include <driver/driver.h>
 #include <driver/imports.h>
 #include <driver/snapshot.h>
+#include <driver/streams.h>
 #include <driver/unlocked.h>
 #include <python/ref.h>
 #include <signal.h>
@@ -28,16 +29,6 @@ namespace {
 using base::UniqueFd;
 
 RunZygote run_zygote = nullptr;  // set once, when the module is made
-
-// What stands in the buffers would be printed once by every copy.
-void flush_standard_streams() {
-  for (const char* name : {"stdout", "stderr"}) {
-    PyObject* stream = PySys_GetObject(name);  // borrowed
-    if (stream == nullptr || stream == Py_None) continue;
-    const python::PyRef done = python::PyRef::steal(PyObject_CallMethod(stream, "flush", nullptr));
-    if (!done) PyErr_Clear();
-  }
-}
 
 [[noreturn]] void become_zygote(pid_t watcher, UniqueFd control) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != watcher) _exit(1);
@@ -78,7 +69,7 @@ void set_zygote(RunZygote run) {
 }
 
 Result<process::Started> take_snapshot() {
-  flush_standard_streams();
+  flush_streams();
   await_imports();
   Result<base::SocketPair> sockets = base::socket_pair();
   if (!sockets.ok()) return std::move(sockets).error();

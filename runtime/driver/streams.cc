@@ -3,6 +3,7 @@
 #include <base/system.h>
 #include <driver/streams.h>
 #include <fcntl.h>
+#include <python/ref.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +12,8 @@
 
 namespace pyhost::driver {
 namespace {
+
+using python::PyRef;
 
 // By descriptor: Python found it closed.
 constinit std::array<std::atomic<bool>, 3> was_closed{};
@@ -22,6 +25,16 @@ bool is_inheritable(int fd) {
 }
 
 }  // namespace
+
+void flush_streams() {
+  for (const char* name : {"stdout", "stderr"}) {
+    PyObject* stream = PySys_GetObject(name);  // borrowed
+    if (stream == nullptr || stream == Py_None) continue;
+    const PyRef keep = PyRef::borrow(stream);
+    const PyRef done = PyRef::steal(PyObject_CallMethod(stream, "flush", nullptr));
+    if (!done) PyErr_Clear();
+  }
+}
 
 void occupy_closed_streams() {
   constexpr std::array<const char*, 3> names = {"__stdin__", "__stdout__", "__stderr__"};

@@ -109,6 +109,28 @@ if __name__ == "__main__":
     print(closed, file=sys.stderr or sys.stdout)
 '''
 
+ORDER = '''
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+
+def task(x):
+    if x == 0:
+        print("task", flush=True)
+
+if __name__ == "__main__":
+    print("main starts")
+    if sys.argv[1] == "joblib":
+        import joblib
+        joblib.Parallel(2)(joblib.delayed(task)(x) for x in range(2))
+    elif sys.argv[1] == "executor":
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+            executor.submit(task, 0).result()
+    else:
+        with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+            pool.apply(task, (0,))
+    print("main ends")
+'''
+
 
 class Unchanged(Adopted):
     def test_globals_are_those_of_the_fork_and_may_be_what_cannot_be_sent(self):
@@ -219,6 +241,15 @@ class Unchanged(Adopted):
 
         self.assert_status(self.run_("script.py", preexec=lambda: os.close(1)), 0)
         self.assertEqual((self.folder / "file").read_text(), "")
+
+    def test_what_was_printed_before_a_pool_was_made_stands_before_what_its_workers_print(self):
+        self.script(ORDER)
+
+        for way in "fork", "forkserver", "spawn", "executor", "joblib":
+            with self.subTest(way):
+                result = self.run_("script.py", "--", way, env={"PYTHONUNBUFFERED": ""})
+
+                self.assertEqual((result.status, result.out), (0, "main starts\ntask\nmain ends\n"), result)
 
 
 if __name__ == "__main__":
