@@ -106,6 +106,12 @@ using Ticket = std::shared_ptr<Submitted>;
 
 enum class Stream : std::uint8_t { out, err };
 
+// Whether workers that print at the same time may cut into each other's lines.
+enum class Lines : std::uint8_t {
+  whole,      // no: what ends without a newline waits for one, which the end of the stream adds
+  as_printed  // if they are written in parts: what ends without a newline waits for a moment
+};
+
 // A call that prepares a worker: see Engine::define and layout.md.
 struct Initializer {
   wire::Codec definition_codec = wire::Codec::json;
@@ -146,8 +152,9 @@ struct Options {
       0;  // pages in calls under way; 0: a quarter of base::usable_memory()
   base::Duration startup_limit = std::chrono::seconds(60);  // for a zygote to say `ready`
   base::Duration retire_grace = std::chrono::seconds(2);    // for exit functions of a worker
-  // Whole lines a worker printed. Called on the draining thread, one call at a time.
+  // Text a worker printed, cut as `lines` says. Called on the draining thread, one call at a time.
   std::function<void(int worker, Stream stream, std::string_view lines)> on_output;
+  Lines lines = Lines::whole;
   // One line for the user (a fallback taken, a worker replaced). May be empty.
   std::function<void(std::string_view line)> on_notice;
   wire::Sizes sizes;

@@ -56,7 +56,7 @@ Result<void> Engine::State::accept_initializer(Worker& worker, const wire::Reply
   if (reply.batch != worker.initializer->batch || reply.item != 0) {
     return Error(Code::protocol, "a worker replied to a call it was not given");
   }
-  if (reply.printed) collect_output(worker, false);
+  if (reply.printed) collect_output(worker, Collect::before_reply);
   worker.wire->finish(*worker.initializer, reply.keeps);
   if (worker.state != WorkerState::starting) return {};
   if (reply.status == wire::Status::ok) {

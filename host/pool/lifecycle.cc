@@ -83,8 +83,8 @@ Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
   worker.wire = std::make_unique<wire::HostEnd>(std::move(*wire));
   worker.wants = 0;
   want(worker, wire::kRingBell);
-  worker.out = OutputPipe(std::move(out->reader));
-  worker.err = OutputPipe(std::move(err->reader));
+  worker.out = OutputPipe(std::move(out->reader), options.lines);
+  worker.err = OutputPipe(std::move(err->reader), options.lines);
   worker.forensics = base::HostFd(std::move(*forensics));
   watch_fd(worker.out.fd(), Tag::out, worker.number);
   watch_fd(worker.err.fd(), Tag::err, worker.number);
@@ -151,7 +151,7 @@ void Engine::State::on_death(Worker& worker) {
   worker.pidfd.reset();
   if (worker.wire) drain(worker);
   harvest(worker);
-  collect_output(worker, true);
+  collect_output(worker, Collect::all);
   if (worker.state != WorkerState::dying) {
     worker.become(WorkerState::dying);
     worker.died_at = base::now();

@@ -100,7 +100,7 @@ Result<void> Engine::State::accept(Worker& worker, wire::Reply reply) {
   if (reply.status == wire::Status::ok) {
     if (auto fits = check_codec(worker, *flight->work, reply.codec); !fits) return fits;
   }
-  if (reply.printed) collect_output(worker, false);
+  if (reply.printed) collect_output(worker, Collect::before_reply);
   const std::uint64_t claimed_ns = measure(*flight, reply);
   flight->keep_block = flight->keep_block || reply.keeps;
   worker.unstick();
@@ -211,14 +211,29 @@ void Engine::State::finish(Worker& worker, std::deque<InFlight>::iterator flight
   on_rest(worker);
 }
 
-void Engine::State::collect_output(Worker& worker, bool last) {
+void Engine::State::collect_output(Worker& worker, Collect what) {
   for (const Stream stream : {Stream::out, Stream::err}) {
     OutputPipe& pipe = stream == Stream::out ? worker.out : worker.err;
-    std::string lines;
-    pipe.read(lines, last);
-    if (lines.empty()) continue;
-    deferred.push_back({.worker = worker.number, .stream = stream, .lines = std::move(lines)});
+    std::string text;
+    pipe.read(text, what == Collect::all);
+    if (what == Collect::before_reply) pipe.pass_begun(text);
+    arm(pipe.begun_until());
+    if (text.empty()) continue;
+    deferred.push_back({.worker = worker.number, .stream = stream, .lines = std::move(text)});
   }
+}
+
+base::Moment Engine::State::pass_begun_lines(Worker& worker, base::Moment now) {
+  base::Moment next = base::Moment::max();
+  for (const Stream stream : {Stream::out, Stream::err}) {
+    OutputPipe& pipe = stream == Stream::out ? worker.out : worker.err;
+    std::string text;
+    if (pipe.begun_until() <= now) pipe.pass_begun(text);
+    next = std::min(next, pipe.begun_until());
+    if (text.empty()) continue;
+    deferred.push_back({.worker = worker.number, .stream = stream, .lines = std::move(text)});
+  }
+  return next;
 }
 
 // Sinks and printed lines, in the order in which they came up, by one thread at a time.

@@ -55,7 +55,7 @@ Result<void> Engine::State::accept_results(Worker& worker, wire::Reply reply) {
                                       std::to_string(flight->posted.end));
   }
   if (auto fits = check_codec(worker, *flight->work, reply.codec); !fits) return fits;
-  if (reply.printed) collect_output(worker, false);
+  if (reply.printed) collect_output(worker, Collect::before_reply);
   const base::Moment now = base::now();
   note_speed(*flight, reply, now);
   Run run{.first = reply.item,

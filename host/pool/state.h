@@ -121,6 +121,10 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   Stats totals;
   std::vector<std::function<void()>> continuations;
 
+  // What of a worker's output is handed on: whole lines; with the line that has begun, because a
+  // result may not overtake what was printed before it; or the end, too.
+  enum class Collect : std::uint8_t { so_far, before_reply, all };
+
   struct Deferred {
     std::shared_ptr<Sink> sink;  // or output of `worker`
     std::uint32_t item = 0;
@@ -236,7 +240,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void settle(const Ticket& work, std::uint32_t item, Outcome outcome);
   void fail(const Ticket& work, std::uint32_t item, Error error, int worker);
   void finish(Worker& worker, std::deque<InFlight>::iterator flight);
-  void collect_output(Worker& worker, bool last);
+  void collect_output(Worker& worker, Collect what);
+  base::Moment pass_begun_lines(Worker& worker, base::Moment now);  // when to look again
   void run_deferred(Lock& lock);  // unlocks meanwhile
   void enter_polling();
   void leave_polling();

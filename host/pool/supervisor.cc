@@ -104,14 +104,16 @@ void Engine::State::dispatch(Tag tag, std::size_t index) {
     }
     case Tag::out:
     case Tag::err:
-      collect_output(workers[index], false);
+      collect_output(workers[index], Collect::so_far);
       break;
   }
 }
 
 void Engine::State::on_timer(base::Moment now) {
   base::Moment next = base::Moment::max();
-  for (Worker& worker : workers) next = std::min(next, check_worker(worker, now));
+  for (Worker& worker : workers) {
+    next = std::min({next, check_worker(worker, now), pass_begun_lines(worker, now)});
+  }
   for (std::size_t i = 0; i < zygotes.size(); ++i) {
     const Zygote& zygote = zygotes[i];
     if (zygote.state != ZygoteState::loading) continue;

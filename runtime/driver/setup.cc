@@ -51,6 +51,7 @@ pool::Options common_options(Wanted& wanted) {
   options.inherited = std::move(wanted.inherited);
   options.first_identity = wanted.first_identity;
   options.on_output = print_output;
+  if (wanted.as_printed) options.lines = pool::Lines::as_printed;
   options.on_notice = print_notice;
   return options;
 }

@@ -27,6 +27,7 @@ struct Wanted {
   std::uint64_t max_worker_memory = 0;
   std::optional<base::Duration> idle_time;
   std::uint64_t own_arrays = 0;
+  bool as_printed = false;  // pool::Lines
   std::optional<pool::Initializer> initializer;
   OnCrash on_crash = OnCrash::task;
   std::vector<std::string> preload;

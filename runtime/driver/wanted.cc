@@ -60,6 +60,7 @@ bool read_settings(PyObject* settings, Wanted& wanted) {
          read_number(settings, "max_tasks_per_worker", wanted.max_tasks_per_worker) &&
          read_number(settings, "max_worker_memory", wanted.max_worker_memory) &&
          read_number(settings, "own_arrays", wanted.own_arrays) &&
+         read_number(settings, "as_printed", wanted.as_printed) &&
          read_seconds(settings, "max_worker_age", wanted.max_worker_age) &&
          read_seconds(settings, "idle_time", wanted.idle_time);
 }

@@ -294,8 +294,8 @@ class Engine:
         engine = core.Engine(
             start=start, python=sys.executable or "", image=_settings.image(),
             preload=preload, dumps=pickling.dumps,
-            settings=self._settings.workers, limits=_limits.native(self._settings.limits), initializer=initializer,
-            inherited=inherited)
+            settings={**self._settings.workers, "as_printed": self._settings.as_stdlib},
+            limits=_limits.native(self._settings.limits), initializer=initializer, inherited=inherited)
         self._facts = inherited["text"]
         if self.refuses_failed_start:
             engine.refuse_after_failed_start()

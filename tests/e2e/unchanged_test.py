@@ -4,7 +4,7 @@ import os
 
 import harness
 from adopt_test import IMAGES, Adopted
-from harness import PYTHON
+from harness import PYHOST, PYTHON
 
 GLOBALS = '''
 from concurrent.futures import ProcessPoolExecutor
@@ -250,6 +250,28 @@ class Unchanged(Adopted):
                 result = self.run_("script.py", "--", way, env={"PYTHONUNBUFFERED": ""})
 
                 self.assertEqual((result.status, result.out), (0, "main starts\ntask\nmain ends\n"), result)
+
+    def test_what_workers_print_without_a_newline_arrives_while_they_work_and_as_it_is(self):
+        self.script("import multiprocessing, os, sys, time\n"
+                    "def work(x):\n"
+                    "    print('.', end='', flush=True)\n"
+                    "    print(f'{x} %', end='\\r', file=sys.stderr, flush=True)\n"
+                    "    while not os.path.exists(str(x)):\n"
+                    "        time.sleep(0.005)\n"
+                    "if __name__ == '__main__':\n"
+                    "    with multiprocessing.Pool(1) as pool:\n"
+                    "        pool.map(work, range(3), 1)\n"
+                    "        pool.close()\n"
+                    "        pool.join()\n"
+                    "    print('end')\n")
+        process = self.start(PYHOST, "run", "--python", PYTHON, "script.py")
+
+        for x in range(3):
+            self.assertEqual((process.stdout.read(1), process.stderr.read(4)), (b".", b"%d %%\r" % x))
+            (self.folder / str(x)).touch()
+        result = self.finish(process)
+
+        self.assertEqual((result.status, result.out, result.err), (0, "end\n", ""))
 
 
 if __name__ == "__main__":
