@@ -56,6 +56,7 @@ def run_batch(data, buffers, max_nbytes, stale):
     max_nbytes: of arrays that the task gets as its own; None: all of them
     stale: for `forget_arrays`
     """
+    _pickling.runs_batches = True
     if stale:
         forget_arrays(stale)
     arrays = [_array(buffer, max_nbytes) for buffer in buffers]
@@ -102,7 +103,7 @@ def _dumps_by_value(batch, buffer_callback):
     if cloudpickle not in _picklers:
         base = _pickling.pickler_class(cloudpickle)
         table = collections.ChainMap({}, getattr(base, "dispatch_table", copyreg.dispatch_table))
-        _picklers[cloudpickle] = type("BatchPickler", (base,), {"dispatch_table": table})
+        _picklers[cloudpickle] = type("BatchPickler", (base,), {"dispatch_table": table, "files_by_content": True})
     made = _picklers[cloudpickle]
     if not made.dispatch_table.maps[0]:
         made.dispatch_table.maps[0].update(_own_reducers())

@@ -33,6 +33,7 @@ def find_cloudpickle():
         return None
 
 
+runs_batches = False  # in a worker of joblib's calls, whose results have files by their content, as cloudpickle does
 _cloudpickle = None
 _picklers: dict = {}  # cloudpickle or None -> the class made for it
 
@@ -73,6 +74,18 @@ def _needs_cloudpickle(thing):
                         f"install it (Debian: python3-cloudpickle), or put the definition into a module")
 
 
+def _is_standard(file):
+    """Whether cloudpickle sends it as a name in `sys`."""
+    return file is sys.stdout or file is sys.stderr
+
+
+def _reduce_file(file):
+    """As the standard library's pickler does, which refuses it. cloudpickle would send a StringIO in its place: what
+    was read or written there would not be in the file."""
+    reduce = copyreg.dispatch_table.get(type(file))
+    return reduce(file) if reduce is not None else file.__reduce_ex__(5)
+
+
 def pickler_class(cloudpickle):
     """The pickler over cloudpickle, or over the standard library where that is missing."""
     if cloudpickle in _picklers:
@@ -84,6 +97,7 @@ def pickler_class(cloudpickle):
         knows = None
         to_driver = False
         reducers = None  # those of multiprocessing, where that is imported
+        files_by_content = False
 
         def reducer_override(self, thing):
             if self.reducers is not None:
@@ -99,6 +113,8 @@ def pickler_class(cloudpickle):
                     raise _needs_cloudpickle(thing)
                 if _wrappers.is_dispatcher(thing):
                     return _wrappers.reduce_dispatcher(thing)
+            elif type(thing) is io.TextIOWrapper and not (self.files_by_content or _is_standard(thing)):
+                return _reduce_file(thing)
             elif type(thing) is core.ContextVar:
                 from pyhost import _context
                 return _context.reduce_variable(thing) or NotImplemented
@@ -147,6 +163,7 @@ def _by_value(thing, buffer_callback, knows, to_driver):
     pickler.knows = knows
     pickler.to_driver = to_driver
     pickler.reducers = _spawning.reducers()
+    pickler.files_by_content = to_driver and runs_batches
     try:
         pickler.dump(thing)
     except pickle.PicklingError as error:

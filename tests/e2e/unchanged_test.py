@@ -273,6 +273,22 @@ class Unchanged(Adopted):
 
         self.assertEqual((result.status, result.out, result.err), (0, "end\n", ""))
 
+    def test_an_open_file_cannot_be_sent(self):
+        self.script("import multiprocessing\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "def give(thing):\n"
+                    "    return thing\n"
+                    "def opened(name):\n"
+                    "    return [open(name)]\n"
+                    "if __name__ == '__main__':\n"
+                    "    for method in 'fork', 'spawn':\n"
+                    "        with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as executor:\n"
+                    "            for future in (executor.submit(give, open(__file__)), executor.submit(opened, __file__)):\n"
+                    "                error = future.exception()\n"
+                    "                print(isinstance(error, TypeError), '_io.TextIOWrapper' in str(error))\n")
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
 
 if __name__ == "__main__":
     harness.main()
