@@ -156,10 +156,13 @@ def take_key(key):
 
 def import_main():
     """Imports the main module of the driver under the name `__mp_main__`, if the driver wants that."""
-    main = _facts().get("main")
+    facts = _facts()
+    main = facts.get("main")
     if main is None:
         return
     from multiprocessing import process, spawn
+    # Of whichever worker: scripts ask whether it is `MainProcess`, for which this interpreter is not to pass.
+    main["name"] = _names.name_of(facts, 0, facts["first_identity"])
     own = process.current_process()
     own._inheriting = True  # whoever starts a process now is told of the missing guard
     try:

@@ -24,7 +24,7 @@ def gather(settings, start, descriptors):
         if not settings.as_stdlib:
             facts.update(_logging_facts())
         if settings.main == "import":
-            facts["main"] = main_module()
+            facts.update(main=main_module(), first_identity=inherited["first_identity"])
         if core.run_options() is not None:
             facts["run"] = core.run_options()
         tracker = _tracker()

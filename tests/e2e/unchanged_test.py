@@ -289,6 +289,23 @@ class Unchanged(Adopted):
 
         self.assertEqual(self.assert_as_under_python("script.py"), "")
 
+    def test_an_interpreter_that_imports_the_main_module_has_the_name_of_a_worker(self):
+        for method in "spawn", "forkserver":
+            self.script("import multiprocessing\n"
+                        "from concurrent.futures import ProcessPoolExecutor\n"
+                        "name = multiprocessing.current_process().name\n"
+                        "def told(_):\n"
+                        "    return name\n"
+                        "if name == 'MainProcess':\n"
+                        f"    context = multiprocessing.get_context({method!r})\n"
+                        "    with context.Pool(1) as pool:\n"
+                        "        print(pool.map(told, [0]))\n"
+                        "    with ProcessPoolExecutor(1, context) as executor:\n"
+                        "        print(executor.submit(told, 0).result())\n")
+
+            with self.subTest(method):
+                self.assertEqual(self.assert_as_under_python("script.py"), "")
+
 
 if __name__ == "__main__":
     harness.main()
