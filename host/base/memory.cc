@@ -3,9 +3,11 @@
 #include <base/system.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <string>
 
 namespace pyhost::base {
@@ -88,6 +90,16 @@ Result<void> commit(int fd, std::uint64_t offset, std::uint64_t bytes) {
   const std::string what = "no memory for " + std::to_string(bytes) +
                            " more bytes shared with a worker; free some, or use fewer workers";
   return system_error(Code::backpressure, what, errno);
+}
+
+std::optional<std::uint64_t> address_space_left() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  const Result<std::string> counts = read_file("/proc/self/statm");
+  if (!counts.ok()) return std::nullopt;
+  const std::uint64_t mapped = std::strtoull(counts->c_str(), nullptr, 10) *
+                               static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  return limit.rlim_cur > mapped ? limit.rlim_cur - mapped : 0;
 }
 
 void decommit(int fd, std::uint64_t offset, std::uint64_t bytes) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include <pyhost/result.h>
@@ -48,6 +49,9 @@ Result<UniqueFd> reopen_read_only(int fd);
 // Reserves the pages of a range, so that touching them cannot end in SIGBUS. Error when memory is
 // short (code `backpressure`).
 Result<void> commit(int fd, std::uint64_t offset, std::uint64_t bytes);
+
+// How much more this process may map; nullopt: there is no limit (RLIMIT_AS), or it cannot be told.
+std::optional<std::uint64_t> address_space_left();
 
 // Gives the pages of a range back; they read as zero until committed again. Best effort.
 void decommit(int fd, std::uint64_t offset, std::uint64_t bytes);

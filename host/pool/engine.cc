@@ -11,6 +11,7 @@
 
 #include <base/system.h>
 #include <pool/identities.h>
+#include <pool/sizes.h>
 #include <pool/state.h>
 
 namespace pyhost::pool {
@@ -36,6 +37,14 @@ CallOptions bounded(CallOptions limits) {
     if (*limit && **limit > kLongestTime) limit->reset();
   }
   return limits;
+}
+
+void bound_times(Options& options) {
+  options.startup_limit = std::min(options.startup_limit, kLongestTime);
+  options.idle_time = std::clamp(options.idle_time, base::Duration::zero(), kLongestTime);
+  if (options.max_worker_age.value_or(base::Duration()) > kLongestTime) {
+    options.max_worker_age.reset();
+  }
 }
 
 // A killed worker is gone within milliseconds; this bounds the wait for one the kernel cannot end.
@@ -74,11 +83,7 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
     // Each worker needs asyncio then: importing it once is a tenth of a second less for each.
     s.options.load.preload.emplace_back("pyhost._coroutines");
   }
-  s.options.startup_limit = std::min(s.options.startup_limit, kLongestTime);
-  s.options.idle_time = std::clamp(s.options.idle_time, base::Duration::zero(), kLongestTime);
-  if (s.options.max_worker_age.value_or(base::Duration()) > kLongestTime) {
-    s.options.max_worker_age.reset();
-  }
+  bound_times(s.options);
   if (s.options.max_shared_bytes == 0) s.options.max_shared_bytes = base::usable_memory() / 4;
   s.fork_generation = base::fork_generation();
   s.epoll = base::HostFd(base::UniqueFd(epoll_create1(EPOLL_CLOEXEC)));
@@ -95,6 +100,9 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   s.watch_fd(s.timer.get(), Tag::timer, 0);
   s.armed = base::Moment::max();
   s.workers.resize(State::slots_for(s.options, s.worker_count));
+  const auto sizes = sizes_within(base::address_space_left(), s.workers.size());
+  if (!sizes.ok()) return sizes.error();
+  s.sizes = *sizes;
   for (std::size_t i = 0; i < s.workers.size(); ++i) s.workers[i].number = static_cast<int>(i);
   s.zygotes.resize(s.per_worker ? s.workers.size() : 1);
   s.zygotes.front().wanted = true;

@@ -157,7 +157,6 @@ struct Options {
   Lines lines = Lines::whole;
   // One line for the user (a fallback taken, a worker replaced). May be empty.
   std::function<void(std::string_view line)> on_notice;
-  wire::Sizes sizes;
 };
 
 struct Stats {

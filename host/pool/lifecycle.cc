@@ -46,7 +46,7 @@ std::uint32_t Engine::State::next_identity() {
 }
 
 Result<void> Engine::State::spawn(Worker& worker, Zygote& zygote) {
-  auto wire = wire::HostEnd::create(options.sizes);
+  auto wire = wire::HostEnd::create(sizes);
   if (!wire.ok()) return std::move(wire).error();
   auto host_region = wire->share_host_region();
   if (!host_region.ok()) return std::move(host_region).error();

@@ -45,7 +45,7 @@ bool Engine::State::drain(Worker& worker) {
   bool any = false;
   // One round of the ring at most, so that a worker which writes without end is not read without
   // end.
-  const std::size_t most = options.sizes.ring_bytes / sizeof(wire::Envelope);
+  const std::size_t most = sizes.ring_bytes / sizeof(wire::Envelope);
   for (std::size_t i = 0; i < most && !worker.mute; ++i) {
     auto reply = worker.wire->next_reply();
     if (reply.ok() && !reply->has_value()) return any;

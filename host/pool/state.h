@@ -74,6 +74,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   Options options;
   int worker_count = 1;  // at most so many work at a time
   int fewest = 1;        // and at least so many
+  wire::Sizes sizes;
   unsigned fork_generation = 0;
   base::HostFd epoll;
   base::HostFd doorbell;  // written by workers

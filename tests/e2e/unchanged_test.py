@@ -1,6 +1,7 @@
 """Scripts as people have them: under `pyhost run` they say what they say under python3."""
 
 import os
+import resource
 
 import harness
 from adopt_test import IMAGES, Adopted
@@ -305,6 +306,31 @@ class Unchanged(Adopted):
 
             with self.subTest(method):
                 self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_pools_work_under_a_limit_of_address_space(self):
+        self.script("import multiprocessing\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "if __name__ == '__main__':\n"
+                    "    for method in 'fork', 'spawn':\n"
+                    "        with multiprocessing.get_context(method).Pool(2) as pool:\n"
+                    "            print(pool.map(len, [bytes(10**6)] * 4))\n"
+                    "    with ProcessPoolExecutor(2) as executor:\n"
+                    "        print(list(executor.map(abs, range(-3, 0))), len(executor.submit(bytes, 10**7).result()))\n")
+
+        for mib in 500, 4000:
+            with self.subTest(mib):
+                result = self.run_("script.py", preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20)))
+
+                self.assertEqual((result.status, result.err), (0, ""), result)
+
+    def test_a_limit_of_address_space_that_is_too_low_is_said(self):
+        self.script("import multiprocessing\n"
+                    "if __name__ == '__main__':\n"
+                    "    multiprocessing.Pool(200).map(abs, [1])\n")
+
+        result = self.run_("script.py", preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (500 << 20, 500 << 20)))
+
+        self.assert_says(result.err, "ulimit -v", "too little to share with 200 workers")
 
 
 if __name__ == "__main__":
