@@ -27,6 +27,18 @@ Map& map_of(PyObject* self) {
   return *reinterpret_cast<MapIterator*>(self)->map;
 }
 
+// A StopIteration that an item raised would look like the end of the results: it becomes what a
+// generator makes of it. Requires: an exception is set.
+void keep_from_ending() {
+  if (PyErr_ExceptionMatches(PyExc_StopIteration) == 0) return;
+  const PyRef stop = take_exception();
+  PyErr_SetString(PyExc_RuntimeError, "generator raised StopIteration");
+  const PyRef error = take_exception();
+  PyException_SetCause(error.get(), PyRef::borrow(stop.get()).release());
+  PyException_SetContext(error.get(), PyRef::borrow(stop.get()).release());
+  raise(error.get());
+}
+
 // An exception ends the iteration, as it ends a generator, unless the map goes on.
 PyObject* next_before(PyObject* self, base::Deadline deadline) {
   Map& map = map_of(self);
@@ -39,8 +51,10 @@ PyObject* next_before(PyObject* self, base::Deadline deadline) {
     const PyRef error = take_exception();
     const PyRef other = PyRef::steal(PyObject_CallMethod(self, "_failure", "O", error.get()));
     if (other) raise(other.get());
+    keep_from_ending();
     return nullptr;
   }
+  if (PyErr_Occurred() != nullptr) keep_from_ending();
   PyObject *type = nullptr, *error = nullptr, *trace = nullptr;
   PyErr_Fetch(&type, &error, &trace);
   map.cancel();

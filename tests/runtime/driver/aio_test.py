@@ -26,9 +26,9 @@ def add(first, second):
     return first + second
 
 
-def fail_at(value, bad):
+def fail_at(value, bad, kind=LookupError):
     if value == bad:
-        raise LookupError(value)
+        raise kind(value)
     return value
 
 
@@ -231,6 +231,19 @@ class Aio(WithExecutor):
 
         self.assertEqual(asyncio.run(main(range(1000))), [0, 1, 2])
         self.assertEqual(asyncio.run(main(numbers(1000))), [0, 1, 2])
+
+    def test_a_stop_iteration_of_an_item_is_an_exception_and_no_end(self):
+        async def main(items, kind):
+            found = []
+            with self.assertRaisesRegex(RuntimeError, f"raised {kind.__name__}") as caught:
+                async for value in self.map(fail_at, items, [3] * 9, [kind] * 9):
+                    found.append(value)
+            self.assertIsInstance(caught.exception.__cause__, kind)
+            return found
+
+        for kind in (StopIteration, StopAsyncIteration):
+            self.assertEqual(asyncio.run(main(range(9), kind)), [0, 1, 2])
+            self.assertEqual(asyncio.run(main(numbers(9), kind)), [0, 1, 2])
 
     def test_an_exception_of_the_input_comes_behind_the_results_before_it(self):
         async def broken():

@@ -59,6 +59,12 @@ def throw(exception_type, *args):
     raise exception_type(*args)
 
 
+def stop_at_two(x):
+    if x == 2:
+        raise StopIteration("two")
+    return x
+
+
 def throw_from():
     try:
         raise KeyError("inner")
@@ -285,6 +291,17 @@ class Maps(WithExecutor):
         self.assertEqual([next(results), next(results), next(results)], [-1, -1, -1])
         self.assertRaises(ZeroDivisionError, next, results)
         self.assertRaises(StopIteration, next, results)
+
+    def test_a_stop_iteration_of_an_item_is_an_exception_and_no_end(self):
+        for results in (self.executor.map(stop_at_two, range(5)),
+                        self.executor.map(stop_at_two, iter(range(5)), buffersize=9),
+                        self.executor.starmap(stop_at_two, zip(range(5))),
+                        self.executor.options(timeout=60).map(stop_at_two, range(5), chunksize=5)):
+            self.assertEqual([next(results), next(results)], [0, 1])
+            with self.assertRaisesRegex(RuntimeError, "generator raised StopIteration") as caught:
+                next(results)
+            self.assertEqual(caught.exception.__cause__.args, ("two",))
+            self.assertRaises(StopIteration, next, results)
 
     def test_the_whole_input_is_read_and_run_though_nobody_reads_the_results(self):
         path, seen = self.folder / "lines", []

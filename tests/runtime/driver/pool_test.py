@@ -40,6 +40,12 @@ def fail_at_three(x):
     return fail_at(x, 3)
 
 
+def stop_at_three(x):
+    if x == 3:
+        raise StopIteration("three")
+    return x
+
+
 def die(_):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -183,6 +189,20 @@ class Failures(WithPool):
             self.assertEqual(self.outcomes(self.pool.imap(fail_at_three, items)), [1, 2, ValueError, 4])
         found = self.outcomes(self.pool.imap_unordered(fail_at_three, range(5)))
         self.assertEqual(sorted(map(str, found)), sorted(map(str, [0, 1, 2, ValueError, 4])))
+
+    def test_a_stop_iteration_of_a_call_is_an_exception_and_no_end(self):
+        found = [0, 1, 2, RuntimeError, 4]
+        for items in (range(5), iter(range(5))):
+            self.assertEqual(self.outcomes(self.pool.imap(stop_at_three, items)), found)
+        self.assertCountEqual(self.outcomes(self.pool.imap_unordered(stop_at_three, range(5))), found)
+        for call in (lambda: self.pool.map(stop_at_three, range(5)),
+                     lambda: self.pool.starmap(stop_at_three, zip(range(5))),
+                     lambda: self.pool.map_async(stop_at_three, range(5)).get(30),
+                     lambda: self.pool.imap(stop_at_three, [3]).next(30)):
+            with self.assertRaisesRegex(RuntimeError, "generator raised StopIteration") as caught:
+                call()
+            self.assertEqual(caught.exception.__cause__.args, ("three",))
+            self.assertIs(type(caught.exception.__cause__.__cause__), multiprocessing.pool.RemoteTraceback)
 
     def test_an_item_that_cannot_be_sent_fails_alone_as_pickle_says_it(self):
         items = [1, Unsendable(), 3]
