@@ -57,7 +57,8 @@ PyObject* new_engine(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   object->dumps = dumps;
   Result<std::shared_ptr<pool::Engine>> engine = start_engine(std::move(wanted));
   if (!engine.ok()) {
-    raise(exception_of(engine.error()).get());
+    const PyRef error = exception_of(engine.error());
+    if (error) raise(error.get());
     return nullptr;
   }
   object->handle = std::make_shared<EngineHandle>(std::move(*engine), own_arrays);

@@ -72,7 +72,8 @@ PyObject* broadcast(const std::shared_ptr<EngineHandle>& handle, pool::Batch bat
   PyRef failure;
   PyRef cancelled;
   for (auto& [item, outcome] : sink->take()) {
-    Decoded decoded = decode(std::move(outcome), handle->own_arrays());
+    Decoded decoded = decode(outcome, handle->own_arrays());
+    if (!decoded) return nullptr;
     if (decoded.value && !append(results, std::move(decoded.value))) return nullptr;
     if (decoded.exception && decoded.cancelled) cancelled = std::move(decoded.exception);
     if (decoded.exception && !failure) failure = std::move(decoded.exception);

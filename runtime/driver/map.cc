@@ -241,15 +241,26 @@ void Map::yielded() {
 }
 
 PyRef Map::next_of_run() {
-  yielded();
   // Workers may run dry while a long run is yielded.
   if (position_ % kPumpEvery == 0 && !pump(false)) return {};
-  return run_.next();
+  PyRef value = run_.next();
+  if (value || !interrupted()) yielded();
+  return value;
+}
+
+PyRef Map::decode_taken() {
+  Decoded decoded = decode(*taken_, handle_->own_arrays());
+  if (!decoded) return {};
+  taken_.reset();
+  yielded();
+  if (decoded.exception) raise(decoded.exception.get());
+  return std::move(decoded.value);
 }
 
 PyRef Map::next(base::Deadline deadline) {
   timed_out = false;
   if (!run_.empty()) return next_of_run();
+  if (taken_) return decode_taken();
   deadline = std::min(deadline, settings_.deadline, sooner);
   if (!(settings_.fed ? wait_fed(deadline) : pump(false))) return {};
   if (batches_.empty()) {
@@ -264,19 +275,18 @@ PyRef Map::next(base::Deadline deadline) {
     run_ = RunReader(std::move(*run));
     return next_of_run();
   }
-  yielded();
   if (const auto* refusal = std::get_if<PyRef>(&segment)) {
+    yielded();
     raise(refusal->get());
     return {};
   }
-  Decoded decoded = decode(std::move(std::get<pool::Outcome>(segment)), handle_->own_arrays());
-  if (decoded.exception) raise(decoded.exception.get());
-  return std::move(decoded.value);
+  taken_ = std::move(std::get<pool::Outcome>(segment));
+  return decode_taken();
 }
 
 // Whether `next` has something to return, or is at the end.
 bool Map::is_ready() const {
-  return !run_.empty() || batches_.empty() || has_result();
+  return !run_.empty() || taken_ || batches_.empty() || has_result();
 }
 
 PyRef Map::take_ready(std::size_t most) {
@@ -294,7 +304,7 @@ PyRef Map::take_ready(std::size_t most) {
     --handed_out_;
     const bool nothing = PyList_GET_SIZE(taken.get()) == 0;
     if (PyErr_Occurred() == nullptr) return nothing ? PyRef::borrow(Py_None) : std::move(taken);
-    if (nothing) return {};
+    if (nothing || interrupted()) return {};  // Ctrl-C comes at once, and ends the map
     held_ = take_exception();
     return taken;
   }
@@ -390,6 +400,7 @@ void Map::cancel(bool force) {
   // First: what follows may run Python code, which must not wait for what nobody keeps.
   const std::deque<OpenBatch> batches = std::exchange(batches_, {});
   run_ = RunReader();
+  taken_.reset();
   unyielded_ = 0;
   if (settings_.fed && !fed_) {
     stopping_ = true;  // the input is the feeder's

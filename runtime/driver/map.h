@@ -56,8 +56,8 @@ class Map {
   // Submits batches while there is room. `waiting`: the oldest item is not ready. False with an
   // exception set.
   bool pump(bool waiting);
-  // The next result; null with an exception, or without one at the end. The deadline of the
-  // settings holds, too.
+  // The next result; null with an exception, or without one at the end. It stays the next where
+  // rebuilding it was `interrupted` (outcome.h). The deadline of the settings holds, too.
   python::PyRef next(base::Deadline deadline = base::Deadline::never());
   // Reads the input to its end, or until the engine is closed. In a thread of its own.
   void feed();
@@ -126,6 +126,7 @@ class Map {
   void wait_to_feed();
   bool wait_fed(base::Deadline deadline);
   python::PyRef next_of_run();
+  python::PyRef decode_taken();
 
   std::shared_ptr<EngineHandle> handle_;
   MapInput input_;
@@ -139,11 +140,12 @@ class Map {
   std::uint32_t share_;  // of `ahead`, which is read at once: single items cost more; else 1
   std::shared_ptr<MapState> state_;
   std::deque<OpenBatch> batches_;
-  std::uint32_t position_ = 0;    // in the oldest batch; unordered: counts what was yielded
-  pool::Batch filling_;           // items pulled and not yet sent
-  python::PyRef held_;            // an exception that stands behind what `take_ready` returned
-  RunReader run_;                 // results before `position_` that are not yielded
-  std::uint64_t sent_bytes_ = 0;  // encoded
+  std::uint32_t position_ = 0;  // in the oldest batch; unordered: counts what was yielded
+  pool::Batch filling_;         // items pulled and not yet sent
+  python::PyRef held_;          // an exception that stands behind what `take_ready` returned
+  RunReader run_;               // results from `position_` on that were taken
+  std::optional<pool::Outcome> taken_;  // the same, where Ctrl-C came while it was rebuilt
+  std::uint64_t sent_bytes_ = 0;        // encoded
   std::uint64_t unyielded_ = 0;
   std::uint64_t handed_out_ = 0;  // by the last `take_ready`, and perhaps not yet used
 

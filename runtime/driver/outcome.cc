@@ -5,6 +5,7 @@
 #include <python/describe.h>
 #include <python/json.h>
 #include <python/values.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -43,12 +44,15 @@ PyRef decode_value(pool::Outcome& outcome, bool own_arrays) {
     return python::decode_result(outcome.codec, std::as_bytes(std::span(outcome.payload)), {});
   }
   auto payload = std::make_unique<std::string>(std::move(outcome.payload));
-  const auto bytes = std::as_bytes(std::span(*payload));  // stays where it is: on the heap
+  const std::string& kept = *payload;  // stays where it is: on the heap
   const PyRef owner = make_owner(std::move(payload));
   if (!owner) return {};
   // Nobody else has these bytes, so that to make them writable takes no copy.
-  return python::decode_result(outcome.codec, bytes,
-                               {.owner = owner.get(), .writable = own_arrays});
+  PyRef value = python::decode_result(outcome.codec, std::as_bytes(std::span(kept)),
+                                      {.owner = owner.get(), .writable = own_arrays});
+  // A copy, as frames of the exception may refer to buffers that point into the bytes.
+  if (!value && interrupted()) outcome.payload = kept;
+  return value;
 }
 
 PyRef errors_function(const char* name) {
@@ -94,6 +98,7 @@ PyRef rebuild(const std::string& payload) {
   PyRef exception;
   if (!item.empty()) {
     exception = python::decode_result(wire::Codec::pickle, std::as_bytes(std::span(item)), {});
+    if (!exception && interrupted()) return {};
     if (!exception) PyErr_Clear();  // its class is not importable here: described instead
   }
   const PyRef function = errors_function("rebuild");
@@ -103,6 +108,12 @@ PyRef rebuild(const std::string& payload) {
 }
 
 }  // namespace
+
+// Python runs signal handlers in the main thread only. What ends another thread's rebuilding, be it
+// a SystemExit, was raised by the result itself, and would be each time.
+bool interrupted() {
+  return PyErr_ExceptionMatches(PyExc_Exception) == 0 && gettid() == getpid();
+}
 
 PyRef take_exception() {
 #if PY_VERSION_HEX >= 0x030C0000
@@ -141,7 +152,7 @@ PyRef exception_of(const Error& error) {
     exception = PyRef::steal(PyObject_CallFunctionObjArgs(function.get(), kind.get(),
                                                           traceback.get(), details.get(), nullptr));
   }
-  return exception ? std::move(exception) : take_exception();
+  return exception || interrupted() ? std::move(exception) : take_exception();
 }
 
 Error broken_by(PyObject* exception) {
@@ -154,19 +165,18 @@ Error broken_by(PyObject* exception) {
 }
 
 // What a call logged is handled before its outcome is known.
-Decoded decode(pool::Outcome outcome, bool own_arrays) {
+Decoded decode(pool::Outcome& outcome, bool own_arrays) {
   Decoded decoded;
   await_records();
   if (outcome.ok) {
     decoded.value = decode_value(outcome, own_arrays);
-    if (!decoded.value) decoded.exception = take_exception();
-    return decoded;
+  } else {
+    decoded.cancelled = outcome.failure != nullptr && outcome.failure->code == Code::cancelled;
+    decoded.exception = outcome.raised    ? rebuild(outcome.payload)
+                        : outcome.failure ? exception_of(*outcome.failure)
+                                          : exception_of(outcome.error());
   }
-  decoded.cancelled = outcome.failure != nullptr && outcome.failure->code == Code::cancelled;
-  decoded.exception = outcome.raised    ? rebuild(outcome.payload)
-                      : outcome.failure ? exception_of(*outcome.failure)
-                                        : exception_of(outcome.error());
-  if (!decoded.exception) decoded.exception = take_exception();
+  if (!decoded && !interrupted()) decoded.exception = take_exception();
   return decoded;
 }
 

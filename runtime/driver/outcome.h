@@ -7,18 +7,27 @@
 
 namespace pyhost::driver {
 
-// Exactly one of the two is set.
+// Exactly one of the two is set, or none where `decode` was interrupted.
 struct Decoded {
   python::PyRef value;
   python::PyRef exception;
   bool cancelled = false;  // the pool's cancel, not an exception of the function
+
+  explicit operator bool() const { return value || exception; }
 };
 
-// Never fails: what goes wrong while a result is rebuilt is its exception. Requires: the GIL, and
-// no pending exception. Runs Python code. `own_arrays`: arrays in the result can be written to.
-Decoded decode(pool::Outcome outcome, bool own_arrays);
+// What goes wrong while a result is rebuilt is its exception. Fails only where it is `interrupted`,
+// with that exception set: then `outcome` can be decoded again; else its numbers are all that is of
+// use. Requires: the GIL, and no pending exception. Runs Python code. `own_arrays`: arrays in the
+// result can be written to.
+Decoded decode(pool::Outcome& outcome, bool own_arrays);
 
-// An exception for a failure of the host's own, made by `pyhost.errors`.
+// Whether the pending exception came out of a signal handler, as Ctrl-C does: it is for whoever
+// waits, and says nothing about what was being rebuilt. Requires: an exception is set.
+bool interrupted();
+
+// An exception for a failure of the host's own, made by `pyhost.errors`. Null where that was
+// `interrupted`, with that exception set.
 python::PyRef exception_of(const Error& error);
 
 // That a result could not be rebuilt, because of `exception`, as what breaks a pool.

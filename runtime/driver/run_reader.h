@@ -17,7 +17,8 @@ class RunReader {
   explicit RunReader(pool::Run run) : run_(std::move(run)) {}
 
   bool empty() const { return taken_ == run_.count; }
-  // The next result; nothing with an exception set when it cannot be rebuilt. Requires: !empty().
+  // The next result; nothing with an exception set when it cannot be rebuilt. It stays the next
+  // where that was `interrupted` (outcome.h). Requires: !empty().
   python::PyRef next();
 
  private:

@@ -29,7 +29,8 @@ namespace {
 
 using python::PyRef;
 
-// bytes -> object happens once, on the first thread that asks; others wait for it.
+// bytes -> object happens once, on the first thread that asks; others wait for it. One that Ctrl-C
+// stops leaves it to the next.
 enum Decoding : std::uint32_t { not_decoded, being_decoded, decoded };
 
 struct Task {
@@ -52,25 +53,32 @@ Task* task(PyObject* self) {
   return reinterpret_cast<Task*>(self);
 }
 
+void now_is(Task* self, Decoding state) {
+  self->decoding.store(state);
+  base::futex_wake(self->decoding, INT32_MAX, base::Sharing::one_process);
+}
+
 void keep(Task* self, Decoded result) {
   self->value = result.value.release();
   self->exception = result.exception.release();
   self->cancelled = result.cancelled;
-  self->decoding.store(decoded);
-  base::futex_wake(self->decoding, INT32_MAX, base::Sharing::one_process);
+  self->sink->drop_bytes();
+  now_is(self, decoded);
   self->ticket = {};
   self->handle.reset();  // the pool need not live for the sake of a result that is here
 }
 
-// What became of the call. In a pool that a crash breaks, so does a result that cannot be rebuilt.
+// What became of the call; nothing where that was interrupted. In a pool that a crash breaks, so
+// does a result that cannot be rebuilt.
 Decoded decoded_outcome(Task* self) {
   const std::shared_ptr<EngineHandle> handle = self->handle;
   const bool own_arrays = handle && handle->own_arrays();
   const bool ok = self->sink->outcome().ok;
-  Decoded result = decode(self->sink->take(), own_arrays);
-  if (!ok || result.value || !handle || handle->on_crash() != OnCrash::pool) return result;
+  Decoded result = decode(self->sink->outcome(), own_arrays);
+  if (!ok || !result.exception || !handle || handle->on_crash() != OnCrash::pool) return result;
   Error error = broken_by(result.exception.get());
   PyRef cause = std::exchange(result.exception, exception_of(error));
+  if (!result) return result;
   PyException_SetCause(result.exception.get(), cause.release());
   if (handle->accepts()) {
     const std::shared_ptr<pool::Engine> engine = handle->engine();
@@ -85,7 +93,12 @@ bool ensure_decoded(Task* self) {
     if (self->decoding.load() == not_decoded) {
       self->decoding.store(being_decoded);
       self->decoder = PyThread_get_thread_ident();
-      keep(self, decoded_outcome(self));
+      Decoded result = decoded_outcome(self);
+      if (!result) {
+        now_is(self, not_decoded);
+        return false;
+      }
+      keep(self, std::move(result));
       return true;
     }
     if (self->decoder == PyThread_get_thread_ident()) {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 namespace pyhost::driver {
 
@@ -21,10 +22,12 @@ class TaskSink : public pool::Sink {
   void settle(std::uint32_t item, pool::Outcome outcome) override;
 
   bool settled() const { return (flags_.load(std::memory_order_acquire) & kSettled) != 0; }
-  // Requires: settled(). Once it was taken, numbers only.
-  const pool::Outcome& outcome() const { return outcome_; }
-  // Moves the outcome out. Requires: settled(); once only.
-  pool::Outcome take() { return std::move(outcome_); }
+  // Requires: settled(). Once its bytes were dropped, numbers only.
+  pool::Outcome& outcome() { return outcome_; }
+  void drop_bytes() {
+    outcome_.payload = std::string();
+    outcome_.failure.reset();
+  }
   pool::Event& event() { return event_; }
 
   // From now on the receiver is told when the outcome is there, and gets the reference to `object`
