@@ -2,6 +2,7 @@
 #include <base/futex.h>
 #include <driver/completions.h>
 #include <driver/handle.h>
+#include <driver/limits.h>
 #include <driver/slot.h>
 #include <driver/unlocked.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <optional>
 #include <utility>
 
 namespace pyhost::driver {
@@ -46,10 +48,15 @@ CompletionsObject* object_of(PyObject* self) {
   return reinterpret_cast<CompletionsObject*>(self);
 }
 
-PyObject* next(PyObject* self, PyObject*) {
+PyObject* next(PyObject* self, PyObject* seconds) {
+  std::optional<base::Duration> duration;
+  if (!read_duration(seconds, duration)) return nullptr;
   const std::shared_ptr<Completions> completions = object_of(self)->completions;
-  PyObject* task = completions->next();
+  bool late = false;
+  PyObject* task =
+      completions->next(duration ? base::Deadline::in(*duration) : base::Deadline::never(), late);
   if (task != nullptr) return task;
+  if (late) Py_RETURN_FALSE;
   Py_RETURN_NONE;
 }
 
@@ -89,8 +96,9 @@ void dealloc(PyObject* self) {
 }
 
 PyMethodDef kMethods[] = {
-    {"next", next, METH_NOARGS,
-     "waits for a watched task whose outcome is there; None: the pool has ended"},
+    {"next", next, METH_O,
+     "next(seconds): waits for a watched task whose outcome is there; None: the pool has ended, "
+     "False: there was none in that time"},
     {"push", push, METH_O,
      "push(task): `next` returns it; for one whose outcome is there. False: the pool has ended"},
     {"close", close, METH_NOARGS, "ends the thread in `next`, once it has taken what was pushed"},
@@ -127,20 +135,22 @@ void Completions::wake() {
   if (idle_.exchange(0) != 0) base::futex_wake(idle_, INT_MAX, base::Sharing::one_process);
 }
 
-PyObject* Completions::next() {
+PyObject* Completions::next(base::Deadline deadline, bool& late) {
   // The lock is held for moments, and never by a thread that waits for the GIL.
   PyObject* task = take();
   if (task != nullptr) return task;
   const OurThread ours;
-  return without_gil([this]() -> PyObject* {
+  return without_gil([&]() -> PyObject* {
     for (;;) {
       idle_.store(1);  // before the look: what is pushed behind it wakes
       PyObject* found = take();
       std::unique_lock lock(mutex_);
       if (found != nullptr || (closed_ && tasks_.empty())) return found;
       lock.unlock();
+      late = deadline.passed();
+      if (late) return nullptr;
       const SignalsElsewhere elsewhere;
-      base::futex_wait(idle_, 1, base::Deadline::never(), base::Sharing::one_process);
+      base::futex_wait(idle_, 1, deadline, base::Sharing::one_process);
     }
   });
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <Python.h>
+#include <base/clock.h>
 #include <driver/receiver.h>
 #include <python/ref.h>
 
@@ -27,8 +28,9 @@ class Completions : public Receiver {
   // The same, unless it is closed: false, and the reference stays the caller's.
   bool push_open(PyObject* task);
   // The next task as a new reference, waiting for it without the GIL. Null without an exception:
-  // closed, and all was taken. Requires: the GIL.
-  PyObject* next();
+  // closed, and all was taken, or with `late` set there was none by the deadline. Requires: the
+  // GIL.
+  PyObject* next(base::Deadline deadline, bool& late);
   // Lets `next` return null once what was pushed has been taken.
   void close();
 
@@ -42,8 +44,9 @@ class Completions : public Receiver {
   std::atomic<std::uint32_t> idle_{0};  // whether `next` sleeps, or is about to
 };
 
-// Adds the type Completions, made by engines: `next() -> task or None`, `push(object) -> bool`,
-// `close()`, and `thread`, the one that calls `next`, which is for Python to set.
+// Adds the type Completions, made by engines: `next(seconds) -> task, None or False`,
+// `push(object) -> bool`, `close()`, and `thread`, the one that calls `next`, which is for Python
+// to set.
 bool add_completions_type(PyObject* module);
 
 // A new object of it. Null with an exception set.

@@ -75,7 +75,8 @@ class _Callbacks:
         if not self._watch_outcome() and not completions.push(self):
             self._settle()  # the pool has ended meanwhile
 
-    def _settle(self):
+    def _settle(self, patience=None):
+        """For the settler: calls back, and returns True. There is nothing to wait for."""
         try:
             value, error = self._outcome()
             callback = self._callback if error is None else self._error_callback
@@ -86,6 +87,7 @@ class _Callbacks:
         finally:
             self._callback = self._error_callback = None
             self._passed_on.set()
+        return True
 
     def successful(self) -> bool:
         """Whether the call ended without an exception. ValueError when it has not ended."""

@@ -31,6 +31,13 @@ _Base = concurrent.futures.Future
 # The attributes of concurrent.futures.Future, which its functions use directly.
 _LAZY = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
 
+_FINAL = frozenset({concurrent.futures._base.CANCELLED_AND_NOTIFIED, concurrent.futures._base.FINISHED})
+_ACQUIRING = concurrent.futures._base._AcquireFutures.__enter__.__code__
+
+# Seconds after which futures that another thread keeps locked are tried again. Less, and a settler that has some is
+# busy with trying; more, and they are settled later than they could be.
+_AGAIN = 0.01
+
 _lock = threading.RLock()  # guards who sets up a future, and the settlers; a garbage collection may need it, too
 _settlers: "List[Any]" = []  # the core.Completions that have a thread
 
@@ -125,7 +132,11 @@ class Future(core.Task, concurrent.futures.Future[_T]):
     def __getattr__(self, name: str) -> Any:
         if name not in _LAZY:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._set_up()
+        caller = sys._getframe(1)
+        if caller.f_code is _ACQUIRING:
+            _set_up_all(caller.f_locals["self"].futures, self)
+        else:
+            self._set_up()
         return self.__dict__[name]
 
     def __repr__(self) -> str:
@@ -144,29 +155,55 @@ class Future(core.Task, concurrent.futures.Future[_T]):
             f"finished raised {type(error).__name__}"
 
     def _set_up(self):
-        with _lock:
-            if "_done_callbacks" in self.__dict__:  # what __init__ sets last
-                return
-            _serve(self._completions)
-            _Base.__init__(self)
+        """Makes what concurrent.futures keeps in a future: all at once and last, so that Ctrl-C before that leaves
+        nothing but what can be done once more."""
+        if not self.done():
+            serve(self._completions)
+        attributes = dict(vars(_Base()))
         if not self._watch():
-            self._settle()
+            attributes.update(self._final())
+        with _lock:
+            if "_condition" not in self.__dict__:
+                self.__dict__.update(attributes)
 
-    def _settle(self):
-        """Passes the outcome on to concurrent.futures, once. Requires: it is there."""
-        with self._condition:
-            if self.__dict__.get("_settled"):
-                return
-            self._settled = True
+    def _final(self):
+        """What of it is different in a future that is done."""
         if self.cancelled():
-            _Base.cancel(self)
-            self.set_running_or_notify_cancel()
-            return
+            return {"_state": concurrent.futures._base.CANCELLED_AND_NOTIFIED}
         error: Optional[BaseException] = self.exception()
-        if error is not None:
-            self.set_exception(error)
+        return {"_state": concurrent.futures._base.FINISHED, "_exception": error,
+                "_result": self.result() if error is None else None}
+
+    def _settle(self, patience=-1):
+        """Passes the outcome on to concurrent.futures, once. Requires: it is there.
+
+        patience: seconds for which another thread may have the future locked, then the answer is False; below 0: as
+            long as it likes
+        """
+        if self._state in _FINAL:
+            return True
+        attributes = self._final()
+        if not self._condition.acquire(True, patience):
+            return False
+        try:
+            if self._state in _FINAL:
+                return True
+            self.__dict__.update(attributes)
+            for waiter in self._waiters:
+                self._tell(waiter)
+            self._condition.notify_all()
+        finally:
+            self._condition.release()
+        self._invoke_callbacks()
+        return True
+
+    def _tell(self, waiter):
+        if self.cancelled():
+            waiter.add_cancelled(self)
+        elif self._exception is not None:
+            waiter.add_exception(self)
         else:
-            self.set_result(self.result())
+            waiter.add_result(self)
 
 
 class FutureOfStdlib(Future[_T]):
@@ -185,30 +222,75 @@ def failed(error: BaseException) -> Future:
     return core.failed(Future, error)
 
 
-def _settle_all(completions):
-    while True:
-        task = completions.next()
-        if task is None:
-            return
-        try:
-            task._settle()
-        except BaseException:  # of a future the user has meddled with: the others go on
-            concurrent.futures._base.LOGGER.exception("settling %r", task)
-        del task  # not kept alive by this thread until the next one
+def _set_up_all(futures, first):
+    """Before `wait` or `as_completed` locks `first` of these: else the others were set up one by one while it holds the
+    locks of those before, which it would not give back if Ctrl-C came meanwhile. Nor does it what it has by then."""
+    try:
+        for future in futures:
+            if isinstance(future, Future) and "_condition" not in future.__dict__:
+                future._set_up()
+    except BaseException:
+        for future in futures[:futures.index(first)]:
+            future._condition.release()
+        raise
+
+
+class _Settler(threading.Thread):
+    """The thread that settles the futures of a pool.
+
+    One that another thread keeps locked must not hold up the rest. That may be for good: `wait` does not give back what
+    it has locked when Ctrl-C comes before it has all.
+    """
+
+    def __init__(self, completions):
+        super().__init__(target=self._settle_all, args=(completions,), name="pyhost-settler", daemon=True)
+        self._locked = []  # futures to be tried again
+
+    def _settle_all(self, completions):
+        tried = 0.0
+        while True:
+            task = completions.next(_AGAIN if self._locked else None)
+            if task is None:
+                if not self._locked:
+                    return
+                time.sleep(_AGAIN)
+            elif task is not False and not _settled(task, 0 if self._locked else _AGAIN):
+                self._locked.append(task)
+            del task  # not kept alive by this thread until the next one
+            if self._locked and time.monotonic() - tried > _AGAIN:
+                self._locked = [future for future in self._locked if not _settled(future, 0)]
+                tried = time.monotonic()
+
+    def await_end(self, seconds=None):
+        """Waits for the end of the thread, at most so long. What the calling thread keeps locked it settles itself."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while self.is_alive() and (end is None or time.monotonic() < end):
+            self.join(0.1 if end is None else min(0.1, max(0, end - time.monotonic())))
+            for future in list(self._locked):
+                if future._condition._is_owned():
+                    future._settle()
+
+
+def _settled(task, patience):
+    try:
+        return task._settle(patience)
+    except BaseException:  # of a future the user has meddled with: the others go on
+        concurrent.futures._base.LOGGER.exception("settling %r", task)
+        return True
 
 
 def _serve(completions):
     """Gives it a thread, which ends with its pool. None, where the outcome is known, needs none. Requires: _lock."""
     if completions is None or completions.thread is not None:
         return
-    settler = threading.Thread(target=_settle_all, args=(completions,), name="pyhost-settler", daemon=True)
-    if completions.thread is not None:  # a garbage collection came here first
-        return
-    completions.thread = settler  # before it runs: Ctrl-C finds it here
+    settler = _Settler(completions)
     try:
+        if completions.thread is not None:  # a garbage collection came here first
+            return
+        completions.thread = settler  # before it runs: Ctrl-C finds it here
         settler.start()
     except BaseException:
-        if settler.ident is None:  # it does not run: the next future tries again
+        if settler.ident is None and completions.thread is settler:  # it does not run: the next future tries again
             completions.thread = None
         raise
     finally:
@@ -228,8 +310,7 @@ def await_callbacks(completions):
     settler = completions.thread
     if settler is None or settler is threading.current_thread():
         return
-    while settler.is_alive():
-        settler.join(0.1)
+    settler.await_end()
 
 
 def stop_settlers(patience=None):
@@ -245,7 +326,7 @@ def stop_settlers(patience=None):
         completions.close()
     for completions in ended:
         if completions.thread is not threading.current_thread():
-            completions.thread.join(None if end is None else max(0, end - time.monotonic()))
+            completions.thread.await_end(None if end is None else max(0, end - time.monotonic()))
 
 
 def _forget():

@@ -191,8 +191,8 @@ class Futures(WithExecutor):
 class Settlers(DriverCase):
     """Of the thread in which callbacks run."""
 
-    def assert_prints(self, expected, text):
-        outcome = self.run_python(text, timeout=30)
+    def assert_prints(self, expected, text, *arguments):
+        outcome = self.run_python(text, *arguments, timeout=60)
         self.assert_status(outcome, 0)
         self.assertEqual(outcome.out, expected, outcome.err)
 
@@ -225,6 +225,58 @@ with pyhost.Executor(1) as executor:
     executor.submit(abs, -2).add_done_callback(lambda _: print("called"))
 if not any(thread.name == "pyhost-settler" for thread in threading.enumerate()):
     print("ended")
+""")
+
+    def test_ctrl_c_anywhere_while_futures_are_set_up_loses_none_of_them(self):
+        self.assert_prints("all of them, each time\n", """
+import concurrent.futures, itertools, os, sys, threading, time, pyhost, pyhost.futures
+def there(path):
+    while not os.path.exists(path) and os.getppid() != 1:
+        time.sleep(0.001)
+def interrupt(frame, event, _):  # where Python looks for signals
+    global left
+    left -= frame.f_code.co_filename == pyhost.futures.__file__ and event in ("call", "c_return")
+    if left == 0:
+        raise KeyboardInterrupt
+def interrupted(futures):
+    sys.setprofile(interrupt)
+    try:
+        concurrent.futures.wait(futures, timeout=0)
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+executor = pyhost.Executor(2)
+for at in itertools.count(1):
+    left, gate = at, sys.argv[1] + str(at)
+    futures = [executor.submit(abs, -1), executor.submit(there, gate), executor.submit(there, gate)]
+    futures[0].result()
+    again = interrupted(futures)
+    open(gate, "w").close()
+    done = []
+    thread = threading.Thread(target=lambda: done.extend(concurrent.futures.wait(futures, 20).done), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert len(done) == 3, (at, done)
+    if not again:
+        break
+assert at > 20, at
+executor.shutdown()
+print("all of them, each time")
+""", str(self.folder / "gate"))
+
+    def test_a_future_that_stays_locked_holds_up_neither_others_nor_the_end(self):
+        self.assert_prints("settled\nended FINISHED\n", """
+import threading, pyhost
+with pyhost.Executor(1) as executor:
+    locked, other = executor.submit(abs, -1), executor.submit(abs, -2)
+    locked._condition.acquire()
+    settled = threading.Event()
+    locked.add_done_callback(lambda _: print("ended", locked._state))
+    other.add_done_callback(lambda _: settled.set())
+    if settled.wait(20):
+        print("settled")
 """)
 
     def test_a_finalizer_may_come_to_a_future_while_another_is_set_up(self):
