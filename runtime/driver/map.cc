@@ -361,12 +361,24 @@ bool Map::warn_of_cut() const {
 
 bool Map::enter(bool finishing) {
   if (!refuse_copy()) return false;
-  while (busy_) {
+  finishers_ += finishing ? 1 : 0;
+  const bool mine = await_turn(finishing);
+  finishers_ -= finishing ? 1 : 0;
+  if (!mine) return false;
+  busy_ = true;
+  finishing_ = finishing;
+  busy_thread_ = PyThread_get_thread_ident();
+  return true;
+}
+
+// False with an exception set.
+bool Map::await_turn(bool finishing) {
+  while (busy_ || (!finishing && finishers_ > 0)) {
     if (busy_here()) {
       PyErr_SetString(PyExc_ValueError, "the input of this map asks for its results");
       return false;
     }
-    if (!finishing && !finishing_ && !settings_.goes_on) {
+    if (busy_ && !finishing && !finishing_ && !settings_.goes_on) {
       PyErr_SetString(PyExc_ValueError,
                       "another thread is waiting for the next result of this map");
       return false;
@@ -374,9 +386,6 @@ bool Map::enter(bool finishing) {
     without_gil([] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
     if (PyErr_CheckSignals() != 0) return false;
   }
-  busy_ = true;
-  finishing_ = finishing;
-  busy_thread_ = PyThread_get_thread_ident();
   return true;
 }
 

@@ -67,6 +67,7 @@ class Map {
   bool watch(PyObject* object) { return state_->watch(handle_->completions(), object); }
   MapState& state() { return *state_; }
   bool goes_on() const { return settings_.goes_on; }
+  bool runs_unread() const { return settings_.runs_unread; }
   // Before the engine is closed: submits what is left of an input that has an end, and keeps the
   // results. `wait`: holds no more of it in memory than `pump`; and an input of a map that goes on
   // is taken to have an end. False with an exception set.
@@ -93,7 +94,8 @@ class Map {
 
   // One thread at a time, from `enter` to `leave`, is in `next` or `finish`. False with an
   // exception set: another one is in `next` (of a map that goes on it waits for its turn), or this
-  // one is below either.
+  // one is below either. Who wants to finish is next, as a thread that iterates is in `next` nearly
+  // always.
   bool enter(bool finishing);
   bool busy() const { return busy_; }
   bool busy_here() const { return busy_ && busy_thread_ == PyThread_get_thread_ident(); }
@@ -102,6 +104,7 @@ class Map {
   bool timed_out = false;  // at the deadline of the last `next`
 
  private:
+  bool await_turn(bool finishing);
   bool room(bool waiting) const;
   bool reads_on() const;  // when there are fewer batches under way, while nothing is yielded
   bool submit_all();
@@ -134,6 +137,7 @@ class Map {
   python::PyRef owner_;
   bool busy_ = false;
   bool finishing_ = false;
+  int finishers_ = 0;  // that wait for their turn
   unsigned long busy_thread_ = 0;
   int target_;
   std::uint32_t ahead_;

@@ -154,6 +154,7 @@ PyObject* finish(PyObject* self, PyObject* wait) {
     Py_RETURN_NONE;
   }
   if (map.busy_here()) Py_RETURN_NONE;  // its own input closes the engine
+  if (!map.runs_unread()) Py_RETURN_NONE;
   if (!map.enter(true)) return nullptr;
   const bool ok = map.finish(wait == Py_True);
   map.leave();

@@ -408,6 +408,32 @@ class Maps(WithExecutor):
 
         self.assertEqual(seen, list(range(5000)))
 
+    def test_shutdown_does_not_wait_for_a_thread_that_reads_without_an_end(self):
+        begun, enough = threading.Event(), threading.Event()
+
+        def inputs():
+            while not enough.is_set():
+                for _ in range(1000):  # keeps the interpreter busy, and so the iterator
+                    pass
+                yield 1
+
+        def read():
+            with self.assertRaisesRegex(RuntimeError, "after shutdown"):
+                for _ in self.executor.map(echo, inputs(), buffersize=4):
+                    begun.set()
+
+        reader, closer = threading.Thread(target=read), threading.Thread(target=self.executor.shutdown)
+        reader.start()
+        begun.wait(30)
+        closer.start()
+        closer.join(20)
+        ended = not closer.is_alive()
+        enough.set()
+
+        self.assertTrue(ended)
+        reader.join(30)
+        closer.join(30)
+
 
 def append_line(path, number):
     with open(path, "a") as file:
