@@ -23,8 +23,11 @@ class PyRef {
   PyRef(const PyRef&) = delete;
   PyRef& operator=(const PyRef&) = delete;
   PyRef(PyRef&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  // Leaves `other` empty, and releases what was owned before: whoever looks at `other` afterwards
+  // must not find that there.
   PyRef& operator=(PyRef&& other) noexcept {
-    std::swap(object_, other.object_);
+    PyRef taken(std::move(other));
+    std::swap(object_, taken.object_);
     return *this;
   }
   ~PyRef() { Py_XDECREF(object_); }

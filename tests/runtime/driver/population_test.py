@@ -8,6 +8,7 @@ import time
 import unittest
 from concurrent.futures.process import BrokenProcessPool
 
+import harness
 from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
 
 def prepare(value):
@@ -45,6 +46,15 @@ def touch_and_wait(path):
     open(path, "w").close()
     while True:
         time.sleep(0.01)
+
+
+def wait_as(folder):
+    touch_and_wait(os.path.join(folder, str(os.getpid())))
+
+
+def tell(path):
+    open(path, "w").close()
+    return os.getpid()
 
 
 async def answer(value):
@@ -159,6 +169,22 @@ class Broadcasts(WithExecutor):
         self.assertRaisesRegex(ValueError, "not here", self.executor.broadcast, fail_here, "not here")
         self.assertRaisesRegex(TypeError, "not callable", self.executor.broadcast, 3)
         self.assertEqual(self.call(echo, 1), 1)
+
+    def test_workers_that_end_before_they_come_to_it_are_left_out(self):
+        busy = [self.executor.submit(wait_as, str(self.folder)) for _ in range(2)]
+        harness.wait_until(lambda: len(list(self.folder.iterdir())) == 2, what="two calls to be under way")
+        pids, told, results = [int(path.name) for path in self.folder.iterdir()], self.folder / "told", []
+        thread = threading.Thread(target=lambda: results.extend(self.executor.broadcast(tell, str(told))))
+        thread.start()
+        harness.wait_until(told.exists, what="the broadcast")
+
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+        thread.join(30)
+        self.assertEqual(len(results), 1)
+        self.assertNotIn(results[0], pids)
+        self.assertTrue(all(isinstance(future.exception(timeout=30), pyhost.WorkerCrashed) for future in busy))
 
 
 @for_each_start
