@@ -127,7 +127,9 @@ class AsyncResult(_Callbacks, core.Task, stdlib.ApplyResult[_T]):
         except BaseException as error:
             if not self.done() and isinstance(error, Exception):
                 raise multiprocessing.TimeoutError from None
-            failure = self._outcome()[1] if self.done() and _is_of_the_task(error) else error
+            value, failure = self._outcome() if self.done() and _is_of_the_task(error) else (None, error)
+        if failure is None:  # it was late, and the call has ended since
+            return value
         try:
             raise failure
         finally:

@@ -1,5 +1,6 @@
 """`Pool`: what CPython's own tests of multiprocessing.pool (tests/conformance/pool_test.py) leave open."""
 
+import concurrent.futures
 import gc
 import itertools
 import multiprocessing
@@ -270,6 +271,20 @@ class Waiting(WithPool):
             self.pool.apply_async(late, (1,)).get(30)
         with self.assertRaisesRegex(multiprocessing.TimeoutError, "mine"):
             self.pool.imap(late, [1]).next(30)
+
+    def test_a_call_that_ends_when_it_is_late_is_not_lost(self):
+        result = self.pool.apply_async(square, (3,))
+        wait = type(result).result
+        self.assertEqual(result.get(30), 9)
+
+        class Late(type(result)):
+            def result(self, timeout=None):
+                if timeout is None:
+                    return wait(self)
+                raise concurrent.futures.TimeoutError  # decided before it ended
+
+        result.__class__ = Late
+        self.assertEqual(result.get(0.001), 9)
 
     def test_many_threads_may_wait_for_one_result(self):
         result = self.pool.map_async(nap, [0.2])
