@@ -1,7 +1,6 @@
 // stacks.cc: asking workers where they are.
 //
-// A worker's signal handler writes the stacks itself, so one that runs C code, or waits, answers
-// too. A stopped one does not.
+// A worker that runs C code, or waits, answers from its signal handler. A stopped one does not.
 #include <algorithm>
 #include <thread>
 
@@ -17,8 +16,8 @@ namespace {
 constexpr std::string_view kEnd = "pyhost: end of stacks\n";
 // Between two looks for answers, which take a worker about as long.
 constexpr base::Duration kLook = std::chrono::milliseconds(1);
-// With several calls in flight a worker answers from Python, where it can, and from the signal
-// handler only when asked twice. Shorter interrupts workers that are about to answer.
+// When two ask at the same time, the answer to one may be what the other took away. Shorter
+// interrupts workers that are about to answer.
 constexpr base::Duration kAskAgain = std::chrono::milliseconds(100);
 
 }  // namespace

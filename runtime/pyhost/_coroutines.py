@@ -77,6 +77,13 @@ def _lines(frames):
                    for frame, line in reversed(frames))
 
 
+def _runs_in(task):
+    """The frames of the task whose code was interrupted to ask."""
+    frames = list(traceback.walk_stack(sys._getframe(2)))[::-1]
+    first = getattr(task.get_coro(), "cr_frame", None)
+    return frames[next((at for at, (frame, _) in enumerate(frames) if frame is first), 0):]
+
+
 def _waits_in(task):
     """The frames in which a task waits, of the coroutines it awaits, too."""
     frames = []
@@ -90,15 +97,16 @@ def _waits_in(task):
 
 
 def stacks(threads, tasks):
-    """Where calls are: those in threads, by the numbers of these, and those that are tasks."""
+    """Where calls are: those in threads, by the numbers of these, and those that are tasks. For the main thread."""
     frames = sys._current_frames()
+    running = asyncio.current_task(loop)
     text = ""
     for ident in threads:
         # Without the three frames in which `threading` starts a thread.
         stack = list(traceback.walk_stack(frames[ident]))[::-1][3:] if ident in frames else []
         text += f"Thread 0x{ident:016x} (most recent call first):\n{_lines(stack)}\n"
     for task in tasks:
-        text += f"Coroutine (most recent call first):\n{_lines(_waits_in(task))}\n"
+        text += f"Coroutine (most recent call first):\n{_lines(_runs_in(task) if task is running else _waits_in(task))}\n"
     return text
 
 

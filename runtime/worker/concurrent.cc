@@ -161,7 +161,6 @@ void Concurrent::run() {
     flush_streams();
     _exit(1);
   }
-  defer_questions(true);
   ring_on_question(waiter_.bell());
   on_interrupts([] { return self->on_signal(); });
   outbox_.send({.kind = wire::Kind::ready});
@@ -455,8 +454,6 @@ bool Concurrent::on_signal() {
       PyThreadState_SetAsyncExc(call.thread, task_interrupted());
     }
   }
-  // Where a coroutine waited is in the traceback it is cancelled with.
-  if (take_question() && (threads || !any)) answer_question(where(!any));
   bool raise = false;
   for (const PyRef& task : tasks) {
     const PyRef cancelled =
@@ -464,6 +461,8 @@ bool Concurrent::on_signal() {
     PyErr_Clear();
     if (cancelled.get() == Py_False) raise = true;
   }
+  // Where a coroutine waited is in the traceback it is cancelled with.
+  if (take_question() && (threads || raise || !any)) answer_question(where(!any || raise));
   if (raise) PyErr_SetString(task_interrupted(), kInterruptMessage);
   return !raise;
 }

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include <python/text.h>
-#include <worker/forensics.h>
 
 namespace pyhost::worker {
 namespace {
@@ -22,9 +21,7 @@ PyObject* coroutines_module() {
 PyRef await_result(PyRef awaitable) {
   PyObject* coroutines = coroutines_module();
   if (coroutines == nullptr) return {};
-  defer_questions(true);
   const PyRef task = PyRef::steal(PyObject_CallMethod(coroutines, "run", "O", awaitable.get()));
-  defer_questions(false);
   awaitable = {};
   return task ? outcome_of(task.get()) : PyRef();
 }
@@ -48,7 +45,8 @@ std::string awaited_stack() {
   const PyRef none = PyRef::steal(PyList_New(0));
   const PyRef tasks = PyRef::steal(PyObject_CallMethod(module, "waiting", nullptr));
   PyErr_Clear();
-  return none && tasks ? stacks_of(none.get(), tasks.get()) : "";
+  const bool any = none && tasks && PyList_Check(tasks.get()) && PyList_GET_SIZE(tasks.get()) > 0;
+  return any ? stacks_of(none.get(), tasks.get()) : "";
 }
 
 bool cancel_awaited() {

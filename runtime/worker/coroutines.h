@@ -30,7 +30,8 @@ python::PyRef outcome_of(PyObject* task);
 // "" when that does not work.
 std::string stacks_of(PyObject* threads, PyObject* tasks);
 
-// Where what `await_result` waits for is.
+// Where what `await_result` waits for is; "" when it is not running. Requires: the GIL, the main
+// thread.
 std::string awaited_stack();
 
 // If `await_result` waits for something: cancels that, and true. False: nothing waits, so an

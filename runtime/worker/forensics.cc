@@ -1,5 +1,12 @@
 // forensics.cc: Python's faulthandler, and one line of ours in front of what it writes.
 //
+//   signal --> handler: opens the question, sets a timer --> Python's handler, with the GIL:
+//   answers
+//                         \-- nothing ran Python until then --> handler: answers as well as it can
+//
+// Why not in the handler at once: faulthandler walks the frames of all threads, and those of one
+// that runs meanwhile are taken away under its feet.
+//
 // Why handlers of our own around faulthandler's: it does not say which library a fatal signal
 // struck; and what it registers for other signals restarts system calls, so that a read() from a
 // silent pipe could never be interrupted.
@@ -7,15 +14,21 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <worker/forensics.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include <python/ref.h>
@@ -35,10 +48,18 @@ std::array<struct sigaction, kSignals> python_s = {};  // Python's own, called a
 
 constexpr std::string_view kStacks = "pyhost: stacks\n";
 constexpr std::string_view kEndOfStacks = "pyhost: end of stacks\n";
-volatile std::sig_atomic_t deferring = 0;
-volatile std::sig_atomic_t answering = 0;  // this answer is for what comes meanwhile, too
+
+// How long Python has to answer itself, in nanoseconds. Shorter, and threads that contend for the
+// GIL are looked at from a copy; longer, and a call with a short grace period is killed before it
+// was said where it is.
+constexpr long kPatience = 20'000'000;
+int question_signal = 0;
 int question_bell = -1;
-volatile std::sig_atomic_t open_question = 0;  // a signal came that is not answered yet
+std::optional<timer_t> patience;  // its end comes as the same signal
+// Whichever thread the signal hits writes these.
+std::atomic<bool> open_question{false};  // a signal came that is not answered yet
+std::atomic<bool> answering{false};      // this answer is for what comes meanwhile, too
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 // --- what may be called in a signal handler: system calls and memory that is already there ---
 
@@ -147,22 +168,62 @@ void on_fatal_signal(int signal, siginfo_t* info, void* context) {
   call(behind[static_cast<std::size_t>(signal)], signal, info, context);
 }
 
+// While it does no other thread runs Python. Of an interpreter below the main one, false.
+bool holds_gil() {
+  const PyThreadState* thread = PyGILState_GetThisThreadState();
+  return thread != nullptr && thread == _PyThreadState_UncheckedGet();
+}
+
+void write_stacks() {
+  call(behind[static_cast<std::size_t>(question_signal)], question_signal, nullptr, nullptr);
+}
+
+// In a copy of the process no thread goes on, so that frames stay as they are. Those that another
+// thread was just making may be half of one: that ends the copy, and nothing else.
+//
+// Not fork(), which may wait for locks of whoever was interrupted. Without a signal at its end, no
+// wait() of a task sees the copy.
+void write_stacks_of_copy() {
+  const long copy = syscall(SYS_clone, 0, nullptr, nullptr, nullptr, nullptr);
+  if (copy == 0) {
+    prctl(PR_SET_DUMPABLE, 0);
+    for (const int fatal : kFatalSignals) ::signal(fatal, SIG_DFL);
+    write_stacks();
+    _exit(0);
+  }
+  if (copy < 0) return say("  <threads run, and there can be no copy of the process to look at>\n");
+  while (waitpid(static_cast<pid_t>(copy), nullptr, __WALL) < 0 && errno == EINTR) continue;
+}
+
+void set_patience(long nanoseconds) {
+  const itimerspec when = {.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = nanoseconds}};
+  if (patience) timer_settime(*patience, 0, &when, nullptr);
+}
+
+// Nobody answered in time: C code holds the GIL, or runs, or waits, without it.
+void answer_here() {
+  if (!open_question.exchange(false) || answering.exchange(true)) return;
+  say(kStacks);
+  if (holds_gil()) {
+    write_stacks();
+  } else {
+    write_stacks_of_copy();
+  }
+  say(kEndOfStacks);
+  answering = false;
+}
+
 void on_question(int signal, siginfo_t* info, void* context) {
   const int error_number = errno;
-  if (deferring != 0 && open_question == 0 && PyGILState_Check() == 0) {
-    open_question = 1;
-  } else if (answering == 0) {
-    answering = 1;
-    open_question = 0;
-    say(kStacks);
-    call(behind[static_cast<std::size_t>(signal)], signal, info, context);
-    say(kEndOfStacks);
-    answering = 0;
-  }
-  call(python_s[static_cast<std::size_t>(signal)], signal, info, context);
-  if (question_bell >= 0) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t rung = write(question_bell, &one, sizeof one);
+  if (info->si_code == SI_TIMER) {
+    answer_here();
+  } else {
+    if (!answering && !open_question.exchange(true)) set_patience(kPatience);
+    call(python_s[static_cast<std::size_t>(signal)], signal, info, context);
+    if (question_bell >= 0) {
+      const std::uint64_t one = 1;
+      [[maybe_unused]] const ssize_t rung = write(question_bell, &one, sizeof one);
+    }
   }
   errno = error_number;
 }
@@ -212,29 +273,41 @@ void write_stacks_on(int signal) {
   const PyRef done = PyRef::steal(PyObject_CallMethod(module.get(), "register", "iiOO", signal,
                                                       forensics_fd, Py_True, Py_False));
   PyErr_Clear();
-  if (done) put_over(signal, on_question, 0);
+  if (!done) return;
+  question_signal = signal;
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD_ID;  // to the thread that would have answered
+  event.sigev_signo = signal;
+  event._sigev_un._tid = gettid();
+  timer_t timer = {};
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) patience = timer;
+  put_over(signal, on_question, 0);
 }
 
 void ring_on_question(int bell) {
   question_bell = bell;
 }
 
-void defer_questions(bool defer) {
-  deferring = defer;
-}
-
 bool take_question() {
-  const bool was_open = open_question != 0;
-  open_question = 0;
+  const bool was_open = open_question.exchange(false);
+  if (was_open) set_patience(0);
   return was_open;
 }
 
 void answer_question(std::string_view text) {
-  answering = 1;
+  answering = true;
   say(kStacks);
   say(text);
   say(kEndOfStacks);
-  answering = 0;
+  answering = false;
+}
+
+void answer_with_threads() {
+  answering = true;
+  say(kStacks);
+  write_stacks();
+  say(kEndOfStacks);
+  answering = false;
 }
 
 }  // namespace pyhost::worker

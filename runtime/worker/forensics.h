@@ -25,25 +25,22 @@ namespace pyhost::worker {
 // Requires: the GIL, the main thread.
 void leave_forensics(base::UniqueFd fd);
 
-// From now on `signal` first writes all Python stacks, even while C code holds the GIL, and then
-// does what it did before. Blocking system calls end with EINTR, not restarted. Requires: as above,
-// after leave_forensics; a handler of Python's own is installed for `signal`.
-//
-// When questions are deferred the stacks are written by answer_question, unless the thread that
-// gets the signal runs Python itself, or the signal comes again and there was no answer yet.
+// From now on `signal` opens a question, where this process is, and does what it did before. What
+// runs then in the main thread answers: see take_question. If it does not, since C code runs or
+// waits there, the signal handler writes all Python stacks after a moment, even while C code holds
+// the GIL. Blocking system calls end with EINTR, not restarted. Requires: as above, after
+// leave_forensics; a handler of Python's own is installed for `signal`.
 void write_stacks_on(int signal);
-
-// For workers with calls in threads, which must not be looked at while they run, or in coroutines,
-// of which faulthandler does not know.
-void defer_questions(bool defer);
 
 // From now on that signal makes the eventfd `bell` readable, too: one that comes just before a
 // thread starts to wait for descriptors does not end its waiting.
 void ring_on_question(int bell);
 
-// Whether the signal came and its answer was deferred; from here on the answer is the caller's.
+// Whether the signal came and has no answer yet; from here on that is the caller's.
 bool take_question();
 // Answers with `text`, which is Python stacks.
 void answer_question(std::string_view text);
+// Answers with the stacks of all threads. Requires: the GIL.
+void answer_with_threads();
 
 }  // namespace pyhost::worker

@@ -1,5 +1,7 @@
 #include <worker/interrupt.h>
 
+#include <string>
+
 #include <process/control.h>
 #include <python/ref.h>
 #include <worker/coroutines.h>
@@ -22,11 +24,20 @@ struct Item {
 };
 thread_local Item here;
 
+void say_where() {
+  const std::string awaited = awaited_stack();
+  if (awaited.empty()) {
+    answer_with_threads();
+  } else {
+    answer_question(awaited);
+  }
+}
+
 }  // namespace
 
 // False with the exception set, if the item that runs is to stop.
 bool raise_if_interrupted() {
-  if (take_question()) answer_question(awaited_stack());
+  if (take_question()) say_where();
   if (running == nullptr || running->raised_) return true;
   if (!wire::WorkerEnd::interrupted(running->call_, running->item_)) return true;
   running->raised_ = true;

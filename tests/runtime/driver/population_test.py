@@ -1,5 +1,6 @@
 """Workers as a population: prepared, replaced, asked where they are, and all told the same."""
 
+import hashlib
 import os
 import signal
 import sys
@@ -55,6 +56,31 @@ def wait_as(folder):
 def tell(path):
     open(path, "w").close()
     return os.getpid()
+
+
+def recur(depth):
+    return depth and recur(depth - 1)
+
+
+def recur_until(path):
+    """Runs Python all the time, in frames that come and go."""
+    while not os.path.exists(path):
+        for _ in range(50):
+            recur(400)
+
+
+def compute_beside_threads(path):
+    """Without the GIL, in C code that no signal ends."""
+    threads = [threading.Thread(target=recur_until, args=(path,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while not os.path.exists(path):
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000)
+    return os.getpid()
+
+
+async def recur_in_coroutine(path):
+    recur_until(path)
 
 
 async def answer(value):
@@ -208,6 +234,50 @@ class Stacks(WithExecutor):
         self.assertGreater(where.seconds, 0)
         self.assert_says(str(where), f"worker 0 (pid {where.pid})", "in touch_and_wait")
         self.assertIn(where.pid, [other.pid for other in pyhost.stacks()])
+
+    def make(self, **options):
+        executor = pyhost.Executor(1, start=self.start_method, **options)
+        self.addCleanup(executor.shutdown, cancel_futures=True)
+        return executor
+
+    def assert_says_where(self, executor, function, calls=1):
+        """Asks where the worker is, over and over, while it runs these calls; none of them is harmed."""
+        path = str(self.folder / f"over-{time.monotonic_ns()}")
+        futures = [executor.submit(function, path) for _ in range(calls)]
+        answers = 0
+        deadline = time.monotonic() + 60
+        try:
+            while answers < 60 and not any(future.done() for future in futures):
+                self.assertLess(time.monotonic(), deadline)
+                answers += any(f"in {function.__name__}\n" in where.stack for where in executor.stacks(timeout=20))
+        finally:
+            open(path, "w").close()
+        for future in futures:
+            future.result(timeout=60)
+
+    def test_threads_that_run_are_looked_at_without_harm(self):
+        self.assert_says_where(self.executor, compute_beside_threads)
+
+    def test_several_calls_that_run_are_looked_at_without_harm(self):
+        executor = self.make(concurrency=4)
+        over = threading.Event()
+
+        def ask():  # also before another question was answered
+            while not over.is_set():
+                executor.stacks()
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            self.assert_says_where(executor, recur_until, calls=4)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def test_a_coroutine_that_runs_shows_where_it_is(self):
+        self.assert_says_where(self.make(concurrency=2), recur_in_coroutine)
+        self.assert_says_where(self.make(), recur_in_coroutine)
 
 
 class Signals(DriverCase):
