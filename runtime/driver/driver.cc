@@ -48,6 +48,11 @@ PyObject* finish_records(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
+PyObject* stop_records(PyObject*, PyObject*) {
+  end_records();
+  Py_RETURN_NONE;
+}
+
 PyObject* mark_of_records(PyObject*, PyObject*) {
   const std::string_view mark = record_mark();
   return PyUnicode_FromStringAndSize(mark.data(), static_cast<Py_ssize_t>(mark.size()));
@@ -59,6 +64,8 @@ PyObject* tell_context(PyObject* /*module*/, PyObject* /*unused*/) {
 
 PyMethodDef kMethods[] = {
     {"await_records", finish_records, METH_NOARGS, "waits until log records are handled"},
+    {"end_records", stop_records, METH_NOARGS,
+     "waits until log records are handled; later ones are dropped"},
     {"record_mark", mark_of_records, METH_NOARGS,
      "what the line of a worker's log record begins with"},
     {"foreign_threads", count_foreign_threads, METH_NOARGS,

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -41,13 +42,20 @@ std::string make_mark() {
 // Never destroyed: lines are printed until the process is gone.
 const std::string& kMark = *new std::string(make_mark());
 
+// Records that are handed over at once. `end_records` waits for those; fewer take longer each.
+constexpr std::size_t kBatch = 64;
+
+// How long a handler may take before nobody waits for it any more: it may wait for who does.
+constexpr std::chrono::seconds kPatience(1);
+
 struct Queue {
   std::mutex mutex;  // guards what is no atomic; never held while Python code can run
   std::condition_variable delivered;
-  std::vector<std::string> records;
+  std::deque<std::string> records;
   std::size_t bytes = 0;  // of the records
   std::uint64_t dropped = 0;
   bool running = false;  // the courier
+  bool ended = false;    // it hands nothing over any more
   std::thread::id courier;
   std::atomic<std::uint64_t> taken{0};
   std::atomic<std::uint64_t> handled{0};
@@ -70,14 +78,24 @@ void hand_over(const std::vector<std::string>& records, std::uint64_t dropped) {
   }
 }
 
+// Requires: the lock.
+std::vector<std::string> take_batch(Queue& waiting) {
+  std::vector<std::string> batch;
+  while (!waiting.records.empty() && batch.size() < kBatch) {
+    waiting.bytes -= waiting.records.front().size();
+    batch.push_back(std::move(waiting.records.front()));
+    waiting.records.pop_front();
+  }
+  return batch;
+}
+
 // Runs as long as there are records.
 void deliver_all(Queue& waiting) {
   const OurThread ours;
   std::unique_lock lock(waiting.mutex);
   waiting.courier = std::this_thread::get_id();
-  while (!waiting.records.empty()) {
-    const std::vector<std::string> records = std::exchange(waiting.records, {});
-    waiting.bytes = 0;
+  while (!waiting.records.empty() && !waiting.ended) {
+    const std::vector<std::string> records = take_batch(waiting);
     const std::uint64_t dropped = std::exchange(waiting.dropped, 0);
     lock.unlock();
     if (!interpreter_is_ending()) {
@@ -91,6 +109,7 @@ void deliver_all(Queue& waiting) {
   }
   waiting.running = false;
   waiting.courier = {};
+  waiting.delivered.notify_all();
 }
 
 // False: there can be no thread now, and the records stay for the next attempt. Requires: the lock.
@@ -117,6 +136,7 @@ bool is_followed(std::string_view line) {
 void push(std::string_view record) {
   Queue& waiting = queue.get();
   const std::lock_guard lock(waiting.mutex);
+  if (waiting.ended) return;
   if (waiting.records.size() >= kMost || waiting.bytes + record.size() > kMostBytes) {
     if (!is_followed(record)) ++waiting.dropped;
   } else {
@@ -155,9 +175,19 @@ void await_records() {
   without_gil([&] {
     std::unique_lock lock(waiting.mutex);
     if (waiting.courier == std::this_thread::get_id() || waiting.handled.load() >= taken) return;
-    if (!start_courier(waiting)) return;
-    waiting.delivered.wait_for(lock, std::chrono::seconds(1),
-                               [&] { return waiting.handled.load() >= taken; });
+    if (waiting.ended || !start_courier(waiting)) return;
+    waiting.delivered.wait_for(lock, kPatience, [&] { return waiting.handled.load() >= taken; });
+  });
+}
+
+void end_records() {
+  await_records();
+  Queue& waiting = queue.get();
+  without_gil([&] {
+    std::unique_lock lock(waiting.mutex);
+    waiting.ended = true;
+    if (waiting.courier == std::this_thread::get_id()) return;
+    waiting.delivered.wait_for(lock, kPatience, [&] { return !waiting.running; });
   });
 }
 

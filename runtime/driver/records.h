@@ -32,4 +32,8 @@ std::string take_records(std::string_view lines, bool deliver);
 // given away.
 void await_records();
 
+// As await_records, and from then on nothing is delivered: an interpreter that ends must find no
+// thread on its way into it. Records that the driver's handlers did not take in time are lost.
+void end_records();
+
 }  // namespace pyhost::driver

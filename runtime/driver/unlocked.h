@@ -19,9 +19,9 @@ inline bool interpreter_is_ending() {
 
 // Runs `function` without the GIL and takes it back. Requires: the GIL is held.
 //
-// Not a scope: CPython before 3.14 ends a thread that wants the GIL of an ending interpreter by
-// unwinding its stack, which a destructor turns into std::terminate. Such a thread (a daemon
-// thread of the user that waited for a result) sleeps here until the process is gone instead.
+// A daemon thread of the user that waited for a result while the interpreter ended sleeps here
+// until the process is gone: CPython before 3.14 would end it (see image/core_unwinding.cc), and
+// newer ones make it sleep.
 template <class Function>
 auto without_gil(Function function) {
   const bool ends_it = interpreter_is_ending();  // and holds the GIL: the thread that ends it

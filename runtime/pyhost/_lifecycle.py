@@ -86,7 +86,7 @@ def _is_interrupted():
 
 
 def _stop_settlers():
-    core.await_records()
+    core.end_records()
     if "pyhost.futures" in sys.modules:
         sys.modules["pyhost.futures"].stop_settlers(_CALLBACK_PATIENCE if _is_interrupted() else None)
 

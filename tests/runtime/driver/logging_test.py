@@ -316,6 +316,31 @@ class Scripts(DriverCase):
                 executor.submit(work).result(timeout=60)
         """)
 
+    def test_a_program_may_end_while_its_handlers_have_much_to_do(self):
+        for batch in 3000, 1:  # records, and a handler that is as slow for all of them
+            outcome = self.run_python(textwrap.dedent(f"""
+                import logging, threading, time, pyhost
+                begun = threading.Event()
+
+                class Slow(logging.Handler):
+                    def emit(self, record):
+                        begun.set()
+                        end = time.monotonic() + 6 / {batch}
+                        while time.monotonic() < end:
+                            time.sleep(0.001)
+
+                def chatter():
+                    for number in range({batch}):
+                        logging.warning("at %d", number)
+
+                logging.getLogger().addHandler(Slow())
+                executor = pyhost.Executor(1)
+                executor.submit(chatter)
+                begun.wait()
+            """))
+
+            self.assertEqual((outcome.status, outcome.err), (0, ""))
+
     def test_a_warning_in_a_task_is_shown_once(self):
         outcome = self.output("""
             import warnings, pyhost

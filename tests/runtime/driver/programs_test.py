@@ -73,6 +73,24 @@ threading.Thread(target=future.result, daemon=True).start()
 """)
         self.assertEqual((outcome.status, outcome.err), (0, ""))
 
+    def test_daemon_threads_that_submit_do_not_disturb_the_end(self):
+        for _ in range(3):
+            outcome = self.run_python("""
+import threading, time, pyhost
+begun = threading.Event()
+class Slow:
+    def __reduce__(self):
+        begun.set()
+        time.sleep(0.001)
+        return int, ()
+executor = pyhost.Executor(1)
+executor.submit(len, []).result()
+for _ in range(3):
+    threading.Thread(target=executor.submit, args=(len, [Slow() for _ in range(10_000)]), daemon=True).start()
+begun.wait()
+""")
+            self.assertEqual((outcome.status, outcome.err), (0, ""))
+
 
 class Interrupts(DriverCase):
     def interrupt(self, text):
