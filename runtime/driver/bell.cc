@@ -1,5 +1,6 @@
 #include <Python.h>
 #include <driver/bell.h>
+#include <driver/dropped.h>
 #include <driver/slot.h>
 #include <python/ref.h>
 #include <structmember.h>
@@ -71,8 +72,11 @@ PyMemberDef kMembers[] = {
 }  // namespace
 
 void Bell::push(PyObject* object) {
-  const std::lock_guard lock(mutex_);
-  if (closed_) return;
+  std::unique_lock lock(mutex_);
+  if (closed_) {
+    lock.unlock();
+    return drop_later(object);
+  }
   pushed_.push_back(object);
   const std::uint64_t one = 1;
   // The descriptor is readable already, or this makes it so: the counter cannot overflow.

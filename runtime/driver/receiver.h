@@ -11,7 +11,7 @@ namespace pyhost::driver {
 class Receiver {
  public:
   virtual ~Receiver() = default;
-  // Takes one reference over; leaks it when nobody is left to take it.
+  // Takes one reference over.
   virtual void push(PyObject* object) = 0;
 };
 

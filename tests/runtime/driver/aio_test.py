@@ -2,12 +2,14 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import itertools
 import pathlib
 import tempfile
 import textwrap
 import time
 import unittest
+import weakref
 
 from driver_case import DriverCase, WithExecutor, for_each_start, pyhost
 
@@ -109,6 +111,24 @@ class Aio(WithExecutor):
     def test_one_event_loop_after_the_other_uses_the_pool(self):
         for i in range(3):
             self.assertEqual(asyncio.run(aio.run(echo, i, executor=self.executor)), i)
+
+    def test_event_loops_that_end_with_calls_under_way_are_forgotten(self):
+        loops = weakref.WeakSet()
+
+        async def main():
+            loops.add(asyncio.get_running_loop())
+            for _ in range(30):
+                asyncio.ensure_future(aio.run(time.sleep, 0.001, executor=self.executor))
+            await asyncio.sleep(0.002)
+
+        for _ in range(30):
+            asyncio.run(main())
+
+        end = time.monotonic() + 30
+        while loops and time.monotonic() < end:
+            gc.collect()
+            time.sleep(0.01)
+        self.assertEqual(len(loops), 0)
 
     def test_the_loop_goes_on_while_a_call_runs(self):
         async def main():
