@@ -34,8 +34,8 @@ constexpr Entry kCommands[] = {{"run", run_run},
 
 // With 0, 1 or 2 closed, the next descriptor opened would take its number, and what is meant for
 // stdout would go into a worker's memory. A closed stdout is filled with something that refuses
-// writes, so that the result is not lost in silence. The interpreter that `run` becomes finds closed
-// what was closed, and has None for that stream.
+// writes, so that the result is not lost in silence. The interpreter that `run` becomes finds
+// closed what was closed, and has None for that stream.
 void fill_standard_descriptors() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0) continue;

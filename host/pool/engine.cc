@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cerrno>
 
+#include <base/memory.h>
 #include <base/system.h>
 #include <pool/identities.h>
 #include <pool/sizes.h>

@@ -22,8 +22,8 @@ Result<wire::Sizes> sizes_within(std::optional<std::uint64_t> left, std::size_t 
   const std::uint64_t share = *left / 2 / std::max(workers, kLeastShares);
   if (share < kLeastRegion) {
     return Error(Code::startup, "the limit of address space (`ulimit -v`) leaves " +
-                                    std::to_string(*left / kMiB) + " MiB, too little to share with " +
-                                    std::to_string(workers) +
+                                    std::to_string(*left / kMiB) +
+                                    " MiB, too little to share with " + std::to_string(workers) +
                                     " workers; raise it, or use fewer workers");
   }
   sizes.region_bytes = std::min(sizes.region_bytes, share / kMiB * kMiB);

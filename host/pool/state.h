@@ -243,7 +243,7 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   void finish(Worker& worker, std::deque<InFlight>::iterator flight);
   void collect_output(Worker& worker, Collect what);
   base::Moment pass_begun_lines(Worker& worker, base::Moment now);  // when to look again
-  void run_deferred(Lock& lock);  // unlocks meanwhile
+  void run_deferred(Lock& lock);                                    // unlocks meanwhile
   void enter_polling();
   void leave_polling();
   void want(Worker& worker, std::uint32_t wants);

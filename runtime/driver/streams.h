@@ -7,8 +7,8 @@
 
 namespace pyhost::driver {
 
-// What stands in the buffers of sys.stdout and sys.stderr comes before what workers print. Requires:
-// the GIL.
+// What stands in the buffers of sys.stdout and sys.stderr comes before what workers print.
+// Requires: the GIL.
 void flush_streams();
 
 // Takes the numbers 0 to 2 where they are closed, as a daemon may leave them: a pool would have its
