@@ -107,12 +107,28 @@ PyRef rebuild(const std::string& payload) {
                                                    exception ? exception.get() : Py_None, nullptr));
 }
 
+// A result may also exit by itself while it is rebuilt. Requires: a SystemExit is pending.
+bool exits_in_handler() {
+  const PyRef exit = take_exception();
+  const PyRef trace = PyRef::steal(PyException_GetTraceback(exit.get()));
+  const PyRef module = PyRef::steal(PyImport_ImportModule("pyhost._handlers"));
+  PyRef found;
+  if (module) {
+    found = PyRef::steal(
+        PyObject_CallMethod(module.get(), "is_from_handler", "O", trace ? trace.get() : Py_None));
+  }
+  if (!found) return true;  // another signal came
+  raise(exit.get());
+  return found.get() == Py_True;
+}
+
 }  // namespace
 
-// Python runs signal handlers in the main thread only. What ends another thread's rebuilding, be it
-// a SystemExit, was raised by the result itself, and would be each time.
+// Python runs signal handlers in the main thread only: what another thread gets was raised by the
+// result itself, and would be each time.
 bool interrupted() {
-  return PyErr_ExceptionMatches(PyExc_Exception) == 0 && gettid() == getpid();
+  if (PyErr_ExceptionMatches(PyExc_Exception) != 0 || gettid() != getpid()) return false;
+  return PyErr_ExceptionMatches(PyExc_SystemExit) == 0 || exits_in_handler();
 }
 
 PyRef take_exception() {

@@ -4,6 +4,7 @@ the call is still there."""
 import os
 import pickle
 import signal
+import sys
 import threading
 import unittest
 from concurrent.futures.process import BrokenProcessPool
@@ -88,10 +89,10 @@ class Interrupted:
         self.addCleanup(executor.shutdown)
         return executor
 
-    def assert_interrupted(self, call, *args):
+    def assert_interrupted(self, call, *args, kind=KeyboardInterrupt):
         global _interrupts
         _interrupts = 1
-        self.assertRaises(KeyboardInterrupt, call, *args)
+        self.assertRaises(kind, call, *args)
         self.assertEqual(_interrupts, 0)
 
     def test_a_result_is_there_the_next_time(self):
@@ -143,13 +144,27 @@ class Interrupted:
         self.assertRaises(StopIteration, next, results)
 
     def test_what_raises_where_it_is_rebuilt_without_a_signal_is_a_failure_there(self):
-        executor, found = self.executor(on_crash="pool"), []
-        future = executor.submit(make_exit)
+        found = [self.executor(on_crash="pool").submit(make_exit).exception(30)]
+        future = self.executor(on_crash="pool").submit(make_exit)
         thread = threading.Thread(target=lambda: found.append(future.exception(30)))
         thread.start()
         thread.join(30)
 
-        self.assertIsInstance(found[0], BrokenProcessPool)
+        self.assertEqual([isinstance(error, BrokenProcessPool) for error in found], [True] * 2)
+
+    def test_a_handler_may_exit(self):
+        class Handler:
+            def exits(self, *_):
+                sys.exit("by signal")
+
+            def __call__(self, *_):
+                self.exits()
+
+        future = self.executor().submit(slow, 1)
+        for handler in (lambda *_: sys.exit("by signal"), Handler().exits, Handler()):
+            signal.signal(signal.SIGINT, handler)
+            self.assert_interrupted(future.result, 30, kind=SystemExit)
+        self.assertEqual(future.result(30), 1)
 
     def test_results_of_a_pool_are_all_there_the_next_time(self):
         pool = pyhost.Pool(2, start=self.start_method)
