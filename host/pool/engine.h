@@ -22,7 +22,6 @@
 #include <pool/exit_log.h>
 #include <process/launch.h>
 #include <process/load_plan.h>
-#include <wire/host_end.h>
 #include <wire/layout.h>
 
 namespace pyhost::pool {

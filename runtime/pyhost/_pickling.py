@@ -190,47 +190,27 @@ def _standard_dumps(thing, buffer_callback):
     return file.getvalue()
 
 
-class _Unknown(Exception):
-    """Something of `__main__` that workers do not have."""
+def _names_only(data, knows):
+    """Whether workers have all of `__main__` that the pickle names."""
+    names = core.names_in_pickle(data, "__main__")
+    found = [_main.find(name) for name in names or ()]
+    return names is not None and all(thing is not None and knows(thing) for thing in found)
 
 
-class _Nothing:
-    """A file that keeps nothing."""
-
-    @staticmethod
-    def write(data):
-        return len(data)
-
-
-class _Looking(pickle.Pickler):
-    """Finds what of `__main__` a pickle names."""
-
-    def __init__(self, reducers, knows):
-        super().__init__(_Nothing, 5, buffer_callback=lambda buffer: None)
-        if reducers:
-            self.dispatch_table = {**copyreg.dispatch_table, **reducers}
-        self._knows = knows
-
-    def reducer_override(self, thing):
-        named = (isinstance(thing, (types.FunctionType, type)) and thing.__module__ == "__main__"
-                 or _wrappers.is_named_in_main(thing))
-        if named and not self._knows(thing):
-            raise _Unknown
-        return NotImplemented
+def _is_mainly_own(thing, depth=3):
+    """Whether something of `__main__` is to be seen at a glance."""
+    if type(thing) in (tuple, list):
+        return depth > 0 and any(_is_mainly_own(part, depth - 1) for part in thing[:_GLANCED_AT])
+    return getattr(thing if isinstance(thing, type) else type(thing), "__module__", None) == "__main__"
 
 
-def _names_only(thing, knows):
-    """Whether workers have all of `__main__` that the standard library's pickle of it names."""
-    if type(thing) is types.FunctionType:
-        return knows(thing)
-    try:
-        _Looking(_spawning.reducers(), knows).dump(thing)
-    except _Unknown:
-        return False
-    return True
+_GLANCED_AT = 8  # of a list: a long one of other things is not worth more time for each call
 
 
 def _dumps(thing, buffer_callback, knows, to_driver):
+    if knows is None and (to_driver or _is_mainly_own(thing)):
+        # It would be pickled twice, and asked twice for its state.
+        return _by_value(thing, buffer_callback, knows, to_driver)
     # The core's callback is bound to the list it appends to: a second attempt starts over.
     taken = getattr(buffer_callback, "__self__", None)
     before = len(taken) if taken is not None else 0
@@ -238,7 +218,7 @@ def _dumps(thing, buffer_callback, knows, to_driver):
         data = _standard_dumps(thing, buffer_callback)
         if _MAIN not in data or knows is _main.is_named:
             return data
-        if knows is not None and _names_only(thing, knows):
+        if knows is not None and _names_only(data, knows):
             return data  # what it names workers have: no need to import cloudpickle
     except MemoryError:
         raise
@@ -250,7 +230,7 @@ def _dumps(thing, buffer_callback, knows, to_driver):
 
 
 def dumps(thing, buffer_callback=None):
-    """From a worker to its driver, where everything of `__main__` has its name."""
+    """From a worker to its driver, where everything of `__main__` has its name; what plain pickle has refused."""
     try:
         return _dumps(thing, buffer_callback, None, True)
     except MarshalError:

@@ -6,6 +6,7 @@
 #include <python/errors.h>
 #include <python/json.h>
 #include <python/marshal.h>
+#include <python/pickling.h>
 #include <python/registry.h>
 #include <python/text.h>
 #include <python/values.h>
@@ -115,6 +116,25 @@ PyObject* register_one(PyObject*, PyObject* function) {
   return guarded([&] { return PyLong_FromUnsignedLongLong(register_function(function)); });
 }
 
+PyObject* names_of_pickle(PyObject*, PyObject* args) {
+  Lent pickle;
+  const char* module = nullptr;
+  if (PyArg_ParseTuple(args, "y*s:names_in_pickle", &pickle.view, &module) == 0) return nullptr;
+  return guarded([&]() -> PyObject* {
+    const std::span<const std::byte> bytes = pickle.bytes();
+    const auto names =
+        names_in_pickle({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, module);
+    if (!names) Py_RETURN_NONE;
+    PyRef list = PyRef::steal(PyList_New(0));
+    for (const std::string_view name : *names) {
+      const PyRef text = PyRef::steal(
+          PyUnicode_DecodeUTF8(name.data(), static_cast<Py_ssize_t>(name.size()), "surrogatepass"));
+      if (!list || !text || PyList_Append(list.get(), text.get()) != 0) return nullptr;
+    }
+    return list.release();
+  });
+}
+
 PyObject* closest(PyObject*, PyObject* args) {
   PyObject* wanted = nullptr;
   PyObject* names = nullptr;
@@ -137,6 +157,8 @@ PyMethodDef* methods() {
        "encode_item(value, dumps=None)\n--\n\nThe value as a pickle item of a call."},
       {"decode_item", decode_item, METH_VARARGS,
        "decode_item(item, share=False)\n--\n\nThe value of a pickle item of a call."},
+      {"names_in_pickle", names_of_pickle, METH_VARARGS,
+       "names_in_pickle(pickle, module)\n--\n\nWhat of the module it refers to, or None."},
       {"error_payload", error_payload, METH_VARARGS,
        "error_payload(exception, with_pickle=False)\n--\n\nAn exception as it crosses the wire."},
       {"register_function", register_one, METH_O,

@@ -7,8 +7,11 @@
 #include <Python.h>
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <python/ref.h>
 
@@ -22,6 +25,12 @@ PyRef pickle_dumps(PyObject* object, PyObject* buffers, PyObject* dumps);
 // The object; `buffers` is a list of objects with the buffer protocol, or null. The collector is
 // suspended meanwhile.
 PyRef pickle_loads(std::span<const std::byte> pickle, PyObject* buffers);
+
+// The qualified names of functions and classes of `module` that a pickle of protocol 5 refers to,
+// as views of it. nullopt: it has something that the standard library's pickler does not write of
+// itself, or is broken.
+std::optional<std::vector<std::string_view>> names_in_pickle(std::string_view pickle,
+                                                             std::string_view module);
 
 // Pickles of None, bools, ints of 64 bits, floats and short ASCII strings, which any unpickler
 // reads, made without calling the stdlib. Null without an exception: not such an object or pickle.

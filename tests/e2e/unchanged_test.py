@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 
 import harness
 from adopt_test import IMAGES, Adopted
@@ -130,6 +131,32 @@ if __name__ == "__main__":
         with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
             pool.apply(task, (0,))
     print("main ends")
+'''
+
+STATE = '''
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+class Asked:
+    asked = 0
+
+    def __getstate__(self):
+        Asked.asked += 1
+        return {"state": [1, 2]}
+
+def state_of(thing):
+    return thing.state
+
+def executors():
+    for method in "fork", "spawn", "forkserver":
+        yield ProcessPoolExecutor(1, multiprocessing.get_context(method))
+
+if __name__ == "__main__":
+    for executor in executors():
+        with executor:
+            Asked.asked = 0
+            state = executor.submit(state_of, Asked()).result()
+            print(Asked.asked, state)
 '''
 
 
@@ -268,7 +295,9 @@ class Unchanged(Adopted):
         process = self.start(PYHOST, "run", "--python", PYTHON, "script.py")
 
         for x in range(3):
-            self.assertEqual((process.stdout.read(1), process.stderr.read(4)), (b".", b"%d %%\r" % x))
+            for pipe, printed in (process.stdout, b"."), (process.stderr, b"%d %%\r" % x):
+                harness.wait_until(lambda: select.select([pipe], [], [], 0)[0], what=f"{printed}")
+                self.assertEqual(pipe.read(len(printed)), printed)
             (self.folder / str(x)).touch()
         result = self.finish(process)
 
@@ -331,6 +360,17 @@ class Unchanged(Adopted):
         result = self.run_("script.py", preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (500 << 20, 500 << 20)))
 
         self.assert_says(result.err, "ulimit -v", "too little to share with 200 workers")
+
+    def test_an_object_is_asked_once_for_its_state(self):
+        self.script(STATE)
+
+        self.assertEqual(self.assert_as_under_python("script.py"), "")
+
+    def test_an_object_is_asked_once_for_its_state_where_its_class_goes_by_value(self):
+        self.script(STATE.replace("for executor in executors():", "for executor in [pyhost.Executor(1, start='zygote')]:")
+                    .replace("import multiprocessing", "import multiprocessing, pyhost"))
+
+        self.assertEqual(self.run_("script.py").out, "1 [1, 2]\n" * 1)
 
 
 if __name__ == "__main__":
