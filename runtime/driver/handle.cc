@@ -1,6 +1,7 @@
 #include <Python.h>
 #include <base/fork_guard.h>
 #include <base/futex.h>
+#include <base/per_process.h>
 #include <dirent.h>
 #include <driver/handle.h>
 #include <driver/unlocked.h>
@@ -15,7 +16,8 @@
 namespace pyhost::driver {
 namespace {
 
-std::atomic<int> our_threads{0};  // one supervisor per engine, drainers, settlers
+// One supervisor per engine, drainers, settlers. A forked copy has none of them.
+constinit base::PerProcess<std::atomic<int>> our_threads;
 
 int count_threads() {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir("/proc/self/task"), closedir);
@@ -28,20 +30,14 @@ int count_threads() {
 }  // namespace
 
 OurThread::OurThread() {
-  our_threads.fetch_add(1);
+  our_threads.get().fetch_add(1);
 }
 OurThread::~OurThread() {
-  our_threads.fetch_sub(1);
+  our_threads.get().fetch_sub(1);
 }
 
 int foreign_threads() {
-  // A forked copy of the process has none of the threads that were counted before.
-  static unsigned generation = base::fork_generation();
-  if (base::fork_generation() != generation) {
-    generation = base::fork_generation();
-    our_threads.store(0);
-  }
-  const int others = count_threads() - 1 - our_threads.load();
+  const int others = count_threads() - 1 - our_threads.get().load();
   return others > 0 ? others : 0;
 }
 
@@ -52,7 +48,7 @@ EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine, bool own_arrays
       own_arrays_(own_arrays),
       on_crash_(engine_->on_crash()),
       refuses_(on_crash_ == OnCrash::pool) {
-  our_threads.fetch_add(1);
+  our_threads.get().fetch_add(1);
 }
 
 EngineHandle::~EngineHandle() {
@@ -125,7 +121,7 @@ void EngineHandle::start_drain() {
     engine->drain(base::Deadline::never());
     engine.reset();
     completions_->close();
-    our_threads.fetch_sub(1);
+    our_threads.get().fetch_sub(1);
     drained_.store(1);
     base::futex_wake(drained_, INT32_MAX, base::Sharing::one_process);
   });
@@ -153,7 +149,7 @@ void EngineHandle::kill() {
       engine.reset();
     });
   }
-  if (counted) our_threads.fetch_sub(1);
+  if (counted) our_threads.get().fetch_sub(1);
   join_drainer();
   completions_->close();
 }

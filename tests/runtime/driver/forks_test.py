@@ -206,6 +206,22 @@ release.set()
 """)
         self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "zygote 9\n", ""), outcome)
 
+    def test_a_copy_of_a_caller_with_pools_counts_the_threads_that_it_has_itself(self):
+        outcome = self.run_python(PROGRAM + """
+import pyhost._settings
+executors = [pyhost.Executor(1, start="zygote") for _ in range(2)]
+print([executor.submit(square, 3).result(timeout=30) for executor in executors], flush=True)
+def choose_beside_threads():
+    release = threading.Event()
+    threads = [threading.Thread(target=release.wait) for _ in range(2)]
+    for thread in threads: thread.start()
+    chosen = pyhost._settings.choose_start("auto")
+    release.set()
+    return chosen
+print(in_child(choose_beside_threads), in_child(lambda: pyhost._settings.choose_start("auto")))
+""")
+        self.assertEqual((outcome.status, outcome.out, outcome.err), (0, "[9, 9]\nzygote fork\n", ""), outcome)
+
     def run_beside_an_import(self, ends):
         """A task imports `begun` too, which a thread of the driver is importing as it forks."""
         (self.folder / "begun.py").write_text("""
