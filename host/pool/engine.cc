@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <system_error>
 
 #include <base/memory.h>
 #include <base/system.h>
@@ -117,8 +118,22 @@ Result<std::shared_ptr<Engine>> Engine::start(Options options) {
   if (const auto& first = s.options.initializer) {
     s.initializer = engine->define(first->definition_codec, first->definition, first->name);
   }
-  s.supervisor = std::thread([state] { state->supervise(); });
+  if (auto supervised = s.start_supervisor(state); !supervised.ok()) return supervised.error();
   return engine;
+}
+
+Result<void> Engine::State::start_supervisor(const std::shared_ptr<State>& self) {
+  try {
+    supervisor = std::thread([self] { self->supervise(); });
+  } catch (const std::system_error& failure) {
+    Lock lock(mutex);
+    closed = ending = supervisor_ended = true;
+    shut_down(lock);
+    return base::system_error(Code::startup,
+                              "starting the pool's thread, which counts as a process",
+                              failure.code().value());
+  }
+  return {};
 }
 
 Engine::~Engine() {
@@ -337,7 +352,7 @@ void Engine::State::shut_down(Lock& lock) {
   finished = true;
   wake_supervisor();
   lock.unlock();
-  supervisor.join();
+  if (supervisor.joinable()) supervisor.join();  // else it could not be started
   lock.lock();
   for (Zygote& zygote : zygotes) {
     if (zygote.started.watcher_pid < 0) continue;
@@ -392,7 +407,13 @@ void Engine::kill() {
     return;
   }
   // A continuation dropped the last reference: the supervisor cannot wait for itself.
-  std::thread([state = state_] { state->kill_all(); }).detach();
+  try {
+    std::thread([state = state_] { state->kill_all(); }).detach();
+  } catch (const std::system_error&) {
+    // There can be no more threads: the pool does nothing any more, and ends with this process.
+    const State::Lock lock(state_->mutex);
+    state_->closed = true;
+  }
 }
 
 void Engine::State::kill_all() {

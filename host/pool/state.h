@@ -357,6 +357,8 @@ struct Engine::State : std::enable_shared_from_this<Engine::State> {
   // --- engine.cc
   bool idle() const { return queued == 0 && pinned == 0 && in_flight == 0; }
   bool is_copy() const { return base::fork_generation() != fork_generation; }
+  // On failure the pool has ended.
+  Result<void> start_supervisor(const std::shared_ptr<State>& self);
   bool claim_end(Lock& lock);
   void kill_all();
   void stop_workers(Lock& lock, bool kill_now);

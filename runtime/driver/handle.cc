@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace pyhost::driver {
@@ -116,15 +117,25 @@ bool EngineHandle::wait(pool::Event& event, base::Deadline deadline, bool& timed
 void EngineHandle::start_drain() {
   if (!engine_ || !usable()) return;
   draining_ = engine_;
-  drainer_ = std::thread([this, engine = std::move(engine_)]() mutable {
-    const OurThread ours;
-    engine->drain(base::Deadline::never());
-    engine.reset();
-    completions_->close();
-    our_threads.get().fetch_sub(1);
-    drained_.store(1);
-    base::futex_wake(drained_, INT32_MAX, base::Sharing::one_process);
-  });
+  std::shared_ptr<pool::Engine> engine = std::move(engine_);
+  try {
+    drainer_ = std::thread([this, engine]() mutable {
+      const OurThread ours;
+      finish(std::move(engine));
+    });
+  } catch (const std::system_error&) {
+    // There can be no more threads: whoever wanted not to wait has to.
+    without_gil([&] { finish(std::move(engine)); });
+  }
+}
+
+void EngineHandle::finish(std::shared_ptr<pool::Engine> engine) {
+  engine->drain(base::Deadline::never());
+  engine.reset();
+  completions_->close();
+  our_threads.get().fetch_sub(1);
+  drained_.store(1);
+  base::futex_wake(drained_, INT32_MAX, base::Sharing::one_process);
 }
 
 bool EngineHandle::wait_drained() {

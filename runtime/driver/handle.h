@@ -47,7 +47,8 @@ class EngineHandle {
   // gone; `timed_out` tells the remaining case from success.
   bool wait(pool::Event& event, base::Deadline deadline, bool& timed_out) const;
 
-  // Starts to finish what was submitted, accepting nothing new, and then gives everything back.
+  // Starts to finish what was submitted, accepting nothing new, and then gives everything back. If
+  // there can be no thread for that, it is done when this returns.
   void start_drain();
   // Waits for that. False with an exception set: a signal handler raised.
   bool wait_drained();
@@ -66,6 +67,8 @@ class EngineHandle {
 
  private:
   void join_drainer();
+  void finish(std::shared_ptr<pool::Engine> engine);  // drains it; without the GIL
+
   std::shared_ptr<pool::Engine> engine_;  // empty from `start_drain` or `kill` on
   std::weak_ptr<pool::Engine> draining_;  // owned by the drainer
   std::shared_ptr<const pool::ExitLog> exits_;

@@ -1,4 +1,5 @@
 // What an application sees of a pool.
+#include <pthread.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -488,6 +489,24 @@ TEST(Start, RefusesAScriptThatRaises) {
   ASSERT_FALSE(pool.ok());
   EXPECT_EQ(pool.error().code, Code::startup);
   EXPECT_EQ(pool.error().type, "ZeroDivisionError");
+}
+
+TEST(Start, FailsWithAdviceWhenThereCanBeNoMoreThreads) {
+  pthread_attr_t usual;
+  pthread_attr_t too_large;  // stacks that the address space has no room for
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_getattr_default_np(&too_large), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&too_large, std::size_t{1} << 47), 0);
+
+  ASSERT_EQ(pthread_setattr_default_np(&too_large), 0);
+  const auto pool = try_start({.script = kVictims + "pool_script.py"});
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+
+  ASSERT_FALSE(pool.ok());
+  EXPECT_EQ(pool.error().code, Code::startup);
+  EXPECT_NE(pool.error().message.find("starting the pool's thread"), std::string::npos);
+  EXPECT_NE(pool.error().message.find("ulimit -u"), std::string::npos) << pool.error().message;
+  EXPECT_EQ(start_pool().call<int>("square", 3), 9);
 }
 
 TEST(Start, RefusesNamesItDoesNotKnow) {

@@ -73,6 +73,25 @@ threading.Thread(target=future.result, daemon=True).start()
 """)
         self.assertEqual((outcome.status, outcome.err), (0, ""))
 
+    def test_where_there_can_be_no_more_threads_shutdown_finishes_the_calls_itself(self):
+        outcome = self.run_python("""
+import ctypes, pyhost
+executor = pyhost.Executor(1)
+first, second = executor.submit(abs, -1), executor.submit(abs, -2)
+libc, attributes = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+libc.pthread_getattr_default_np(attributes)
+libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(1 << 47))  # more than the address space has room for
+libc.pthread_setattr_default_np(attributes)
+executor.shutdown(wait=False)
+print(first.done() and first.result(), second.done() and second.result())
+try:
+    pyhost.Executor(1).submit(abs, -3)
+except RuntimeError as error:
+    print(error)
+""")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assert_says(outcome.out, "1 2\n", "starting the pool's thread", "`ulimit -u`")
+
     def test_daemon_threads_that_submit_do_not_disturb_the_end(self):
         for _ in range(3):
             outcome = self.run_python("""
