@@ -118,6 +118,13 @@ class Documents(harness.E2E):
 
         self.assertRegex(first, r"^scripts/build && build/release/bin/pyhost run scripts/examples/stdlib_census\.py")
 
+    def test_the_architecture_names_every_module_and_every_file_of_the_scheduler(self):
+        text = (ROOT / "docs/architecture.md").read_text()
+        named = set(re.findall(r"`(\w+)`", text[:text.index("## Data flow")]))
+        for folder, pattern in ("runtime/pyhost", "[!_]*.py"), ("runtime/pyhost", "_[!_]*.py"), ("host/pool", "*.cc"):
+            there = {path.stem for path in (ROOT / folder).glob(pattern)}
+            self.assertEqual(there - named, set(), folder)
+
     def test_their_links_lead_somewhere(self):
         links = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
         self.assertGreaterEqual(len(links), 10)
