@@ -199,6 +199,7 @@ class Aio(WithExecutor):
             queued = asyncio.ensure_future(aio.run(run_until_stopped, begun, stopped, executor=self.executor))
             await asyncio.sleep(0)  # submits it
             queued.cancel()
+            await asyncio.gather(queued, return_exceptions=True)
             gate.touch()
             await asyncio.gather(*holders)
             await asyncio.gather(*(aio.run(echo, 1, executor=self.executor) for _ in range(4)))
