@@ -150,6 +150,14 @@ class Calls(JoblibCase):
         self.assertEqual(Parallel()(delayed(lambda x: x * factor)(i) for i in range(5)), [0, 3, 6, 9, 12])
         self.assertEqual(Parallel()(delayed(wrapped)(i) for i in range(5)), [0, 3, 6, 9, 12])
 
+    def test_open_files_go_by_content_as_to_loky(self):
+        with open(__file__) as file:
+            first = file.readline()
+            file.seek(0)
+            read, returned = Parallel()([delayed(lambda: file.readline())(), delayed(lambda: open(__file__))()])
+
+        self.assertEqual((read, returned.readline()), (first, first))
+
     def test_workers_are_kept_from_one_call_to_the_next(self):
         first = {pid for pid, _ in Parallel()(delayed(where)() for _ in range(20))}
         later = {pid for _ in range(3) for pid, _ in Parallel()(delayed(where)() for _ in range(20))}

@@ -277,5 +277,27 @@ class Registry(unittest.TestCase):
         self.assertEqual([core.register_function(one), core.register_function(two)], [first, second])
 
 
+class Names(unittest.TestCase):
+    """What of a module a pickle refers to."""
+
+    def test_are_those_of_its_functions_and_classes(self):
+        thing = [Holder, {"a": parts, 3: decimal.Decimal(2)}, Holder, types.SimpleNamespace(x=Holder), f"{__name__}.no"]
+
+        names = core.names_in_pickle(pickle.dumps(thing, 5), __name__)
+
+        self.assertEqual(set(names), {"Holder", "parts"})
+        self.assertEqual(core.names_in_pickle(pickle.dumps(thing, 5), "decimal"), ["Decimal"])
+
+    def test_are_found_between_frames_and_beyond_what_is_large(self):
+        thing = [[b"x" * 200_000, "y" * 200_000, bytearray(70_000), -1 << 70, 1.5], list(range(100_000)),
+                 [(str(i), parts if i % 2 else Holder) for i in range(30_000)], {1}, frozenset("a"), None]
+
+        self.assertEqual(set(core.names_in_pickle(pickle.dumps(thing, 5), __name__)), {"parts", "Holder"})
+
+    def test_of_what_is_no_such_pickle_are_not_told(self):
+        for broken in (b"", b"\x80\x05", pickle.dumps(Holder, 5)[:-3], pickle.dumps(Holder, 0), b"h\x05.", b"\x93."):
+            self.assertIsNone(core.names_in_pickle(broken, __name__))
+
+
 if __name__ == "__main__":
     unittest.main()
