@@ -82,6 +82,15 @@ class OwnArrays:
         self.assertFalse(self.call(engine, is_writable, array))
         self.assertFalse(is_writable(self.call(engine, echo, array)))
 
+    def test_those_of_a_multiprocessing_pool_can_be_written_to_on_either_side(self):
+        array = numpy.ones(LARGE)
+        with pyhost.Pool(1, start=self.start_method) as pool:
+            for result in (pool.apply(negate, (array,)), *pool.map(negate, [array]), *pool.imap(negate, [array])):
+                result += 1
+
+                self.assertEqual((result.sum(), array.sum()), (0, LARGE))
+        pool.join()
+
 
 if __name__ == "__main__":
     unittest.main()
