@@ -10,6 +10,7 @@ from harness import PYHOST, PYTHON
 
 IMAGES = ("executable", "libpython")
 START = "fork" if multiprocessing.get_all_start_methods()[0] == "fork" else "zygote"  # of pools that ask for none
+OTHER_METHOD = "spawn" if START == "fork" else "fork"  # which is not the default
 
 FUTURES = '''
 import concurrent.futures, os, sys
@@ -99,6 +100,31 @@ class Futures(Adopted):
 
         self.assertEqual([line.partition("on pyhost ")[2] for line in lines],
                          ["(fork, 1 worker)", "(zygote, 1 worker)", "(zygote, 1 worker)"])
+
+    def test_start_is_for_pools_that_ask_for_none(self):
+        self.script("import multiprocessing\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "if __name__ == '__main__':\n"
+                    "    ProcessPoolExecutor(1).shutdown()\n"
+                    "    multiprocessing.Pool(1).terminate()\n"
+                    f"    ProcessPoolExecutor(1, multiprocessing.get_context('{OTHER_METHOD}')).shutdown()\n")
+        other = "fork" if OTHER_METHOD == "fork" else "zygote"
+
+        for start in ("fork", "zygote"):
+            lines = self.run_("script.py", "-v", "--start", start).err.splitlines()
+
+            self.assertEqual([line.partition("on pyhost ")[2] for line in lines],
+                             [f"({start}, 1 worker)"] * 2 + [f"({other}, 1 worker)"])
+
+    def test_methods_are_documented_as_under_python(self):
+        self.script("from concurrent.futures import ProcessPoolExecutor\n"
+                    "from multiprocessing.pool import Pool\n"
+                    "print(ProcessPoolExecutor.__doc__, Pool.__doc__)\n"
+                    "for method in (ProcessPoolExecutor.submit, ProcessPoolExecutor.map, ProcessPoolExecutor.shutdown,\n"
+                    "               Pool.apply, Pool.imap_unordered, Pool.map_async):\n"
+                    "    print(method.__qualname__, method.__doc__)\n")
+
+        self.assert_as_under_python("script.py")
 
     def test_subclasses_may_override_submit(self):
         self.script("from concurrent.futures import ProcessPoolExecutor\n"
@@ -317,6 +343,34 @@ class Multiprocessing(Adopted):
 
         self.assert_says(err, "pyhost: Nested(2) at script.py:8 is left alone: `Context` has a `Process` of its own\n")
 
+    def test_contexts_of_an_unknown_start_method_keep_the_standard_library_s_pool(self):
+        self.script("import multiprocessing\n"
+                    "from concurrent.futures import ProcessPoolExecutor\n"
+                    "class Context(type(multiprocessing.get_context('fork'))):\n"
+                    "    _name = 'clone'\n"
+                    "if __name__ == '__main__':\n"
+                    "    with Context().Pool(1) as pool:\n"
+                    "        print(pool.map(abs, [-1, -2]))\n"
+                    "    with ProcessPoolExecutor(1, Context()) as executor:\n"
+                    "        print(executor.submit(abs, -3).result())\n")
+
+        err = self.assert_as_under_python("script.py", "-v")
+
+        reason = "is left alone: `clone` is no start method of multiprocessing"
+        self.assertEqual(err, f"pyhost: multiprocessing.Pool(1) at script.py:6 {reason}\n"
+                              f"pyhost: ProcessPoolExecutor(1) at script.py:8 {reason}\n")
+
+    def test_pools_of_pyhost_count_as_pools_of_multiprocessing(self):
+        self.script("import multiprocessing.pool, pyhost\n"
+                    "if __name__ == '__main__':\n"
+                    "    with pyhost.Pool(1) as pool:\n"
+                    "        print(isinstance(pool, multiprocessing.pool.Pool))\n"
+                    "        print(issubclass(pyhost.Pool, multiprocessing.pool.Pool))\n")
+
+        result = self.run_("script.py")
+
+        self.assertEqual((result.status, result.out, result.err), (0, "True\nTrue\n", ""))
+
     def test_a_manager_s_pool_works(self):
         self.script("import multiprocessing\n"
                     "if __name__ == '__main__':\n"
@@ -345,6 +399,17 @@ class Joblib(Adopted):
         self.assertEqual((result.status, result.out), (0, "4\n0\n0\n0\n"), result)
         self.assertEqual(result.err, "pyhost: joblib.Parallel(n_jobs=2) at script.py:8 runs on pyhost "
                                      "(zygote, 2 workers)\n")
+
+    def test_all_cpus_are_as_many_as_workers_says(self):
+        self.script("from joblib import Parallel, delayed\n"
+                    "if __name__ == '__main__':\n"
+                    "    Parallel(n_jobs=-1)(delayed(abs)(i) for i in range(4))\n")
+
+        workers = os.cpu_count() + 1
+
+        err = self.run_("script.py", "-v", "--workers", workers).err
+
+        self.assert_says(err, f"(zygote, {workers} workers)")
 
     def test_what_joblib_prints_names_the_backend_as_under_python(self):
         self.script("from joblib import Parallel, delayed\n"
