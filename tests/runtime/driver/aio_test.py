@@ -308,7 +308,7 @@ class Aio(WithExecutor):
         self.assertEqual(asyncio.run(main()), list(range(0, 1001, 2)))
 
     def test_other_tasks_have_their_turns_while_results_are_used_without_waiting(self):
-        async def main():
+        async def main(items):
             turns, over = 0, False
 
             async def other():
@@ -318,15 +318,18 @@ class Aio(WithExecutor):
                     await asyncio.sleep(0)
 
             beside = asyncio.ensure_future(other())
-            async for _ in self.map(echo, range(50), buffersize=10):
+            turns_at = []
+            async for _ in self.map(echo, items, chunksize=50):  # all of them are there at once
+                turns_at.append(turns)
                 end = time.perf_counter() + 0.002
                 while time.perf_counter() < end:
                     pass
             over = True
             await beside
-            return turns
+            return len(set(turns_at))
 
-        self.assertGreater(asyncio.run(main()), 40)
+        self.assertEqual(asyncio.run(main(range(50))), 50)
+        self.assertEqual(asyncio.run(main(numbers(50))), 50)
 
     def test_an_input_is_read_ahead_no_further_than_told(self):
         pulled = []
@@ -382,11 +385,11 @@ class Aio(WithExecutor):
 
         asyncio.run(main(slow_source()))
 
-    def test_cancelling_a_map_stops_what_runs(self):
+    def check_that_cancelling_a_map_stops_what_runs(self, items):
         begun, stopped = self.files()
 
         async def main():
-            reading = asyncio.ensure_future(collect(self.map(run_until_stopped, [begun], [stopped])))
+            reading = asyncio.ensure_future(collect(self.map(run_until_stopped, items(begun), [stopped])))
             await there(begun)
             reading.cancel()
             with self.assertRaises(asyncio.CancelledError):
@@ -394,6 +397,15 @@ class Aio(WithExecutor):
             await there(stopped)
 
         asyncio.run(main())
+
+    def test_cancelling_a_map_stops_what_runs(self):
+        self.check_that_cancelling_a_map_stops_what_runs(lambda item: [item])
+
+    def test_cancelling_a_map_over_an_asynchronous_input_stops_what_runs_too(self):
+        async def soon(item):
+            yield item
+
+        self.check_that_cancelling_a_map_stops_what_runs(soon)
 
     def test_what_a_map_did_not_start_is_taken_back_when_it_is_closed(self):
         async def main():
