@@ -191,6 +191,11 @@ class Memory(WithFiles):
         self.assertEqual(self.call(allocate, 2**29), 2**29)
         self.assertNotEqual(limited.submit(os.getpid).result(timeout=30), self.call(os.getpid))
 
+    def test_a_cap_of_options_stays_when_limits_are_added(self):
+        limited = self.executor.options(memory="256M").options(timeout=20)
+
+        self.assertIs(type(self.failure(limited, allocate, 2**30)), pyhost.TaskMemoryError)
+
 
 @for_each_start
 class Retries(WithFiles):

@@ -290,6 +290,11 @@ class Stdout(WithExecutor):
         self.assertEqual(self.outcome(self.captured.submit(echo, (1, 2))).stdout, "")
         self.assertIn("returned int", repr(future))
 
+    def test_stays_asked_for_when_limits_are_added(self):
+        future = self.outcome(self.captured.options(timeout=20).submit(say, "four"))
+
+        self.assertEqual(future.stdout, "four\n")
+
     def test_is_there_when_the_call_raised(self):
         future = self.outcome(self.captured.submit(say_and_fail, "four"))
 

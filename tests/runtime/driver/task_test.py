@@ -108,6 +108,30 @@ class Decorated(DriverCase):
         """, ["4 6 [0, 2, 4, 6] [10, 12]", "[2, 4] aa", "[2] [6]", "late", "100 110 100",
                  "[110, 140] 100", "107 True"])
 
+    def test_limits_of_the_decorator_and_of_options_add_up(self):
+        self.script_says("""
+            import time, pyhost
+
+            @pyhost.task(timeout=0.2, capture=True)
+            def speak(seconds=0):
+                print("spoken")
+                time.sleep(seconds)
+
+            @pyhost.task
+            def whisper():
+                print("whispered")
+
+            for variant in speak, speak.options(retries=0), speak.options(timeout=0.1).options(retries=0):
+                future = variant.options(timeout=20).submit()
+                print(future.result(), repr(future.stdout))
+                try:
+                    variant.submit(20).result()
+                except pyhost.TaskTimeout:
+                    print("late")
+            future = whisper.options(capture=True).options(timeout=20).submit()
+            print(future.result(), repr(future.stdout))
+        """, [r"None 'spoken\n'", "late"] * 3 + [r"None 'whispered\n'"])
+
     def test_a_task_may_use_tasks_on_workers_itself(self):
         self.script_says("""
             import pyhost
