@@ -64,6 +64,21 @@ time.sleep(1000)
             self.assertEqual(self.wait_for_no_descendants(2), {})
             self.close(process)
 
+    def test_a_pool_that_is_made_when_the_interpreter_ends_is_refused(self):
+        outcome = self.run_python("""
+import atexit, pyhost
+@atexit.register
+def late():
+    for make in pyhost.Executor, pyhost.Pool:
+        try:
+            make(1)
+        except RuntimeError as error:
+            print(error)
+print(pyhost.submit(abs, -1).result())
+""")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assertEqual(outcome.out, "1\n" + "cannot schedule new futures after interpreter shutdown\n" * 2)
+
     def test_daemon_threads_that_wait_do_not_disturb_the_end(self):
         outcome = self.run_python("""
 import threading, time, pyhost
@@ -237,6 +252,13 @@ import pyhost
 print(sorted(name for name in set(sys.modules) - before if "pyhost" not in name))
 """)
         self.assertEqual(outcome.out, "[]\n")
+
+    def test_dir_lists_all_names_before_any_was_used(self):
+        outcome = self.run_python("""
+import pyhost
+print(sorted(set(pyhost.__all__) - set(dir(pyhost))), len(pyhost.__all__) > 20)
+""")
+        self.assertEqual(outcome.out, "[] True\n")
 
     def test_the_package_is_usable_without_cloudpickle_under_fork(self):
         for name in ("cloudpickle", "joblib"):
