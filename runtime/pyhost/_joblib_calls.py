@@ -24,6 +24,8 @@ class Call:
     """The jobs of one call that are under way.
 
     Threads: any.
+    Lifetime: joblib's objects and these refer to each other until a garbage collection finds them. The workers must
+    not wait for that: a call refers to them until it is over, and a job until it is done.
     """
 
     def __init__(self, backend, engine, max_nbytes):
@@ -36,20 +38,23 @@ class Call:
         self._moment = object()
 
     def renewed(self):
-        """The same workers for the next call."""
-        return Call(self._backend(), self._engine, self._max_nbytes)
+        """The same workers for the next call. This one is over."""
+        engine, self._engine = self._engine, None
+        return Call(self._backend(), engine, self._max_nbytes)
 
     def end(self):
-        self._engine.end_call()
+        engine, self._engine = self._engine, None
+        engine.end_call()
 
     def submit(self, function, callback):
-        used = None
-        moment = self._moment
+        engine, used, moment = self._engine, None, self._moment
         try:
-            future, used = self._engine.start_batch(*_joblib_tasks.dumps(function), self._max_nbytes, moment)
-        except core.MarshalError as error:
-            future = failed(error)
-        job = Job(self, future, callback, used)
+            if engine is None:  # another thread has ended the call
+                raise concurrent.futures.CancelledError
+            future, used = engine.start_batch(*_joblib_tasks.dumps(function), self._max_nbytes, moment)
+        except (core.MarshalError, concurrent.futures.CancelledError) as error:
+            engine, future = None, failed(error)
+        job = Job(self, future, callback, engine, used)
         # joblib takes items for several batches at once; what is left of them it submits before the iterator goes on.
         taken = getattr(job.parallel, "_ready_batches", None)
         if taken is None or taken.empty():
@@ -67,8 +72,9 @@ class Call:
         does where it waits for that, of what was cancelled it need not."""
         with self._lock:
             self._jobs.discard(job)
-        if job.used is not None:
-            self._engine.end_batch(job.used)
+        engine, job.engine = job.engine, None
+        if engine is not None:
+            engine.end_batch(job.used)
         backend = self._backend()
         if backend is None or job.future.cancelled():
             return False
@@ -109,9 +115,10 @@ class Call:
 class Job:
     """A batch that was submitted, as joblib knows it."""
 
-    def __init__(self, call, future, callback, used):
+    def __init__(self, call, future, callback, engine, used):
         self.future = future
-        self.used = used  # what the engine wants back; None: it was not started
+        self.engine = engine  # on which it is under way; None: it is not
+        self.used = used  # what the engine wants back
         self.parallel = getattr(callback, "parallel", None)
         self._call = call
         self._callback = callback
