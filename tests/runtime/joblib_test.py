@@ -73,9 +73,10 @@ def nested(backend, n_jobs):
     return joblib.cpu_count(), Parallel(n_jobs, backend=backend)(delayed(os.getpid)() for _ in range(4)), os.getpid()
 
 
-def mapped_copies():
-    """How many large arrays this process has mapped."""
-    return sum("pyhost-joblib" in line for line in open("/proc/self/maps"))
+def mapped_copies(pid="self"):
+    """How many large arrays that process has mapped."""
+    with open(f"/proc/{pid}/maps") as maps:
+        return sum("pyhost-joblib" in line for line in maps)
 
 
 def open_copies():
@@ -164,6 +165,43 @@ class Calls(JoblibCase):
 
         self.assertLessEqual(len(first | later), 2)
 
+    def assert_they_end(self, pids):
+        deadline = time.monotonic() + 30
+        while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+    def test_those_of_two_numbers_of_jobs_are_kept_and_no_more(self):
+        def pids(n_jobs):
+            return {pid for pid, _ in Parallel(n_jobs)(delayed(where)() for _ in range(20))}
+
+        self.addCleanup(gc.enable)
+        gc.disable()  # they end without it
+        first, second = pids(2), pids(3)
+        first |= pids(2)
+        self.assertLessEqual(len(first), 2)
+        third = pids(4)  # ends those that had no call for longest
+
+        self.assert_they_end(second)
+        self.assertLessEqual(len(first | pids(2)), 2)
+        self.assertLessEqual(len(third | pids(4)), 4)
+
+    def test_idle_ones_end_after_the_time_that_was_asked_for(self):
+        with parallel_backend("pyhost", n_jobs=2, idle_worker_timeout=0.1):
+            self.assert_they_end({pid for pid, _ in Parallel()(delayed(where)() for _ in range(20))})
+            self.assertEqual(Parallel()(delayed(abs)(i) for i in range(3)), [0, 1, 2])
+
+    def test_modules_of_folders_that_came_into_the_path_later_are_found(self):
+        Parallel()(delayed(abs)(i) for i in range(3))
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "came_later.py").write_text("def triple(x):\n    return 3 * x\n")
+            sys.path.append(folder)
+            self.addCleanup(sys.modules.pop, "came_later")
+            self.addCleanup(sys.path.remove, folder)
+            from came_later import triple
+
+            self.assertEqual(Parallel()(delayed(triple)(i) for i in range(3)), [0, 3, 6])
+
     def test_calls_from_several_threads_share_the_workers(self):
         results = {}
 
@@ -247,6 +285,13 @@ class Arrays(JoblibCase):
         self.assertLess(max(maps for _, maps in found), 9)
         self.assertEqual(open_copies(), 0)
         self.assertEqual(Parallel(batch_size=1)(delayed(mapped_copies)() for _ in range(8)), [0] * 8)
+
+    def test_idle_workers_give_it_back_without_another_call(self):
+        pids = {pid for pid, _ in Parallel()(delayed(where)() for _ in range(20))}
+
+        Parallel(batch_size=1)(delayed(numpy.sum)(numpy.full(LARGE, i)) for i in range(8))
+
+        self.assertEqual([mapped_copies(pid) for pid in pids], [0] * len(pids))
 
     def test_what_a_task_keeps_of_an_array_stays_as_it_was(self):
         array = numpy.zeros(LARGE)
