@@ -135,7 +135,9 @@ def _prepare():
         context._default_context.set_start_method(facts["start_method"], force=True)
     if "log_level" in facts:
         from multiprocessing import util
-        if facts["log_to_stderr"]:
+        if facts["log_to_stderr"] and facts["records"]:  # the driver's handler shows the records of this worker
+            util._log_to_stderr = True  # in processes that it starts
+        elif facts["log_to_stderr"]:
             util.log_to_stderr()
         util.get_logger().setLevel(facts["log_level"])
 

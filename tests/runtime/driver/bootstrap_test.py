@@ -84,6 +84,35 @@ engine.close()
 """)
             self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "True None\nTrue forkserver\n"))
 
+    def test_log_to_stderr_holds_in_workers_and_shows_each_line_once(self):
+        script = self.script("""
+import concurrent.futures, multiprocessing, sys
+def say():
+    import multiprocessing
+    warn = multiprocessing.get_logger().warning
+    warn("of a worker")
+    process = multiprocessing.get_context("spawn").Process(target=warn, args=("of its own process",))
+    process.start()
+    process.join()
+if __name__ == "__main__":
+    multiprocessing.log_to_stderr()
+    if sys.argv[1] == "stdlib":
+        executor = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    else:
+        import pyhost
+        executor = pyhost.Executor(1, start=sys.argv[1])
+    with executor:
+        executor.submit(say).result()
+""")
+
+        for start in ("fork", *STARTS):
+            outcome = self.run_program(harness.PYTHON, script, start, env={"PYTHONPATH": PYTHON_PATH})
+            self.assertEqual((outcome.status, outcome.err), (0, "[WARNING/pyhost-worker-0] of a worker\n"
+                                                                "[WARNING/SpawnProcess-1:1] of its own process\n"))
+        for command in ((harness.PYTHON, script), (harness.PYHOST, "run", "--python", harness.PYTHON, script, "--")):
+            outcome = self.run_program(*command, "stdlib")
+            self.assertEqual((outcome.status, outcome.err), (0, "[WARNING/SpawnProcess-1] of a worker\n"
+                                                                "[WARNING/SpawnProcess-1:1] of its own process\n"))
 
     def test_it_does_where_it_was_imported_before_pyhost(self):
         (self.folder / "sitecustomize.py").write_text("import multiprocessing.resource_tracker")
