@@ -44,6 +44,20 @@ def report_and_die():
     os.kill(os.getpid(), 9)
 
 
+def report_beside(path):
+    """With a handler of the worker's own."""
+    handler = logging.FileHandler(path)
+    logging.getLogger("tests.logging").addHandler(handler)
+    report("for both")
+    logging.getLogger("tests.logging").removeHandler(handler)
+    handler.close()
+
+
+def enabled_levels():
+    return [level for level in (logging.WARNING, logging.ERROR, logging.CRITICAL)
+            if logging.getLogger("tests.logging").isEnabledFor(level)]
+
+
 def root_level():
     return logging.getLogger().level, logging.getLogger("tests.quiet").isEnabledFor(logging.ERROR)
 
@@ -109,6 +123,35 @@ class Records(WithExecutor):
         self.call(report, "important", level=logging.ERROR)
 
         self.assertEqual([record.getMessage() for record in found], ["important"])
+
+    def test_a_level_that_the_driver_set_while_workers_run_decides_too(self):
+        self.call(report, "early", level=logging.DEBUG)
+        with self.assertLogs(log, "INFO") as caught:
+            log.setLevel(logging.ERROR)
+            self.call(report, "unimportant")
+            self.call(report, "important", level=logging.ERROR)
+
+        self.assertEqual([record.getMessage() for record in caught.records], ["important"])
+
+    def test_arguments_that_do_not_fit_their_format_are_said_to_and_fail_no_call(self):
+        with self.assertLogs(log, "INFO") as caught:
+            self.call(report, "%d of %d", "one")
+
+        self.assert_says(caught.records[0].getMessage(), "'%d of %d' with arguments that do not fit: ")
+
+    def test_handlers_that_a_worker_has_of_its_own_see_its_records_as_well(self):
+        path = self.folder / "log"
+        with self.assertLogs(log, "INFO") as caught:
+            self.call(report_beside, str(path))
+
+        self.assertEqual(path.read_text(), "for both\n")
+        self.assertEqual([record.getMessage() for record in caught.records], ["for both"])
+
+    def test_what_is_disabled_is_disabled_in_workers(self):
+        logging.disable(logging.ERROR)
+        self.addCleanup(logging.disable, logging.NOTSET)
+
+        self.assertEqual(self.call(enabled_levels), [logging.CRITICAL])
 
     def test_levels_reach_workers(self):
         logging.getLogger("tests.quiet").setLevel(logging.CRITICAL)
