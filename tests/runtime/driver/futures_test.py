@@ -19,6 +19,13 @@ def sleep(seconds):
     return seconds
 
 
+def wait_for(path):
+    deadline = time.monotonic() + 30
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return "found" if os.path.exists(path) else "nothing"
+
+
 def fail():
     raise LookupError("gone")
 
@@ -137,6 +144,20 @@ class Futures(WithExecutor):
 
         self.assertFalse(called[0].is_alive())
         self.assertIsNot(called[0], threading.main_thread())
+
+    def test_one_that_got_its_outcome_from_elsewhere_holds_up_no_callback_of_others(self):
+        called = threading.Event()
+        with self.assertLogs("concurrent.futures", "ERROR") as caught:
+            go = self.folder / "go"
+            meddled = self.executor.submit(wait_for, str(go))
+            meddled.add_done_callback(lambda _: None)
+            meddled.set_result("not the worker's")
+            go.touch()
+            self.assertEqual(meddled.result(timeout=30), "found")
+            self.executor.submit(echo, 1).add_done_callback(lambda _: called.set())
+
+            self.assertTrue(called.wait(30))
+        self.assertIn("InvalidStateError", caught.output[0])
 
     def test_asyncio_awaits_them(self):
         async def main():

@@ -43,6 +43,11 @@ def fail_here(message):
     raise ValueError(message)
 
 
+def leave_and_fail(folder):
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    raise ValueError(folder)
+
+
 def touch_and_wait(path):
     open(path, "w").close()
     while True:
@@ -211,6 +216,15 @@ class Broadcasts(WithExecutor):
         self.assertEqual(len(results), 1)
         self.assertNotIn(results[0], pids)
         self.assertTrue(all(isinstance(future.exception(timeout=30), pyhost.WorkerCrashed) for future in busy))
+
+    def test_a_broadcast_that_fails_has_run_in_all_workers_of_every_memory_cap(self):
+        self.executor.options(memory="2G").submit(echo, 1).result(timeout=30)
+
+        with self.assertRaises(ValueError):
+            self.executor.broadcast(leave_and_fail, str(self.folder))
+
+        self.assertEqual(set(os.listdir(self.folder)), set(map(str, self.executor._processes)))
+        self.assertEqual(len(os.listdir(self.folder)), 6)
 
 
 @for_each_start

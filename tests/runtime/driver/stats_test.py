@@ -28,6 +28,11 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_with_the_zygote():
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fail_until(path, times):
     with open(path, "a+") as file:
         file.write("x")
@@ -179,6 +184,13 @@ class Stats(WithExecutor):
         self.assertAlmostEqual(future.stats.seconds, error.seconds, places=3)
         self.assertEqual(future.stats.peak_memory, error.peak_memory)
 
+    def test_peak_memory_of_a_worker_that_died_unobserved_is_not_known(self):
+        future = self.executor.submit(die_with_the_zygote)
+
+        self.assertIsInstance(future.exception(timeout=30), pyhost.WorkerCrashed)
+        self.assertIsNone(future.stats.peak_memory)
+        self.assertEqual(future.stats.attempts, 1)
+
     def test_of_a_call_that_was_stopped(self):
         future = self.executor.options(timeout=0.2).submit(time.sleep, 1000)
 
@@ -196,12 +208,19 @@ class Stats(WithExecutor):
     def test_of_what_never_started(self):
         unsendable = self.executor.submit(echo, threading.Lock())
         blockers = [self.executor.submit(time.sleep, 0.3) for _ in range(2)]
+        before = time.monotonic()
         cancelled = self.executor.submit(echo, 1)
+        submitted = time.monotonic()
+        self.assertIsInstance(unsendable.exception(), pyhost.MarshalError)
+        until = time.monotonic()
         self.assertTrue(cancelled.cancel())
+        after = time.monotonic()
 
         for future in unsendable, cancelled:
             self.assertEqual(future.stats[1:], (None, 0.0, None, None, 0))
             self.assertGreaterEqual(future.stats.queued, 0)
+        self.assertLessEqual(until - submitted, cancelled.stats.queued)
+        self.assertLessEqual(cancelled.stats.queued, after - before)
         concurrent.futures.wait(blockers)
 
     def test_with_several_calls_in_flight(self):
