@@ -74,6 +74,38 @@ engine.close()
         for told in self.for_each("engine, call = start()\nprint(call(imported))\nengine.close()"):
             self.assertEqual(told, [])
 
+    def test_what_is_registered_to_run_after_a_fork_runs_in_copies_of_the_driver(self):
+        told = self.ask("fork", """
+class Thing:
+    ran_in = None
+    def fork(self):
+        self.ran_in = os.getpid()
+thing = Thing()
+util.register_after_fork(thing, Thing.fork)
+def look():
+    return thing.ran_in == os.getpid()
+engine, call = start()
+print([call(look), look(), thing.ran_in])
+engine.close()
+""", "from multiprocessing import util")
+        self.assertEqual(told, [True, False, None])
+
+    def test_what_finalizers_of_the_driver_hold_is_dropped_in_its_copies(self):
+        told = self.ask("fork", """
+class Thing: pass
+held = Thing()
+util.Finalize(None, print, args=(held,), exitpriority=1)
+reference = weakref.ref(held)
+del held
+def look():
+    return reference() is None
+engine, call = start()
+print([call(look), look()])
+engine.close()
+util._finalizer_registry.clear()  # it would print
+""", "import weakref\nfrom multiprocessing import util")
+        self.assertEqual(told, [True, False])
+
     def test_the_driver_stays_what_it_is(self):
         told = self.ask("fork", """
 engine, call = start()

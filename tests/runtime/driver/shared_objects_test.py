@@ -217,15 +217,16 @@ if __name__ == "__main__":
 
     def test_proxies_of_a_manager_that_came_later_are_usable(self):
         for start in ("fork", "zygote"):
-            outcome = self.run_python(f"""
+            for imports in ("False", "True"):  # whether a worker has imported multiprocessing before the driver does
+                outcome = self.run_python(f"""
 import os, sys, pyhost
 def append(proxy):
     proxy.append("from a task")
 def imported():
-    return [name for name in sys.modules if name.startswith("multiprocessing")]
+    return "multiprocessing" in sys.modules
 if __name__ == "__main__":
     with pyhost.Executor(1, start="{start}") as executor:
-        executor.submit(os.getpid).result(30)
+        executor.submit(__import__, "multiprocessing.context" if {imports} else "os").exception(30)
         import multiprocessing
         print(executor.submit(imported).result(30), executor.submit(len, (imported,)).result(30))
         with multiprocessing.Manager() as manager:
@@ -233,7 +234,7 @@ if __name__ == "__main__":
             executor.submit(append, proxy).result(30)
             print(list(proxy))
 """)
-            self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", "[] 1\n['from a task']\n"))
+                self.assertEqual((outcome.status, outcome.err, outcome.out), (0, "", f"{imports} 1\n['from a task']\n"))
 
 
 MAKE_AND_READ = """
