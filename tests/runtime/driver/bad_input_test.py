@@ -1,5 +1,6 @@
 """What cannot cross fails its own call, says which part of it is to blame, and never hangs."""
 
+import functools
 import sys
 import threading
 import unittest
@@ -56,6 +57,12 @@ class Values(WithHostileValues):
         error = self.failure(hostile.echo, value={"inner": [hostile.Slots()]})
 
         self.assert_says(str(error), "['inner'][0].lock")
+
+    def test_what_a_partial_holds_is_looked_through(self):
+        for partial, place in ((functools.partial(hostile.echo, {"one": hostile.Slots()}), ".args[0]['one'].lock"),
+                               (functools.partial(hostile.echo, value=hostile.Slots()), ".keywords['value'].lock")):
+            self.assert_says(str(self.failure(partial)), "`lock` at $", place)
+            self.assert_says(str(self.failure(hostile.echo, [partial])), f"`lock` at $[0][0]{place}")
 
     def test_results_fail_their_call_and_name_the_culprit(self):
         for name, parts in {**UNSENDABLE, **UNREADABLE}.items():

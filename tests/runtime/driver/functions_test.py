@@ -167,6 +167,13 @@ class Functions(WithExecutor):
         self.assertIsInstance(error, pyhost.MarshalError)
         self.assert_says(str(error), "cannot send `DEPTH`", "after the pool started", "put it into a module")
 
+    def test_a_cache_that_is_sent_keeps_its_size_and_whether_it_tells_types_apart(self):
+        @functools.lru_cache(maxsize=7, typed=True)
+        def cached(value):
+            return value
+
+        self.assertEqual(self.call(lambda: cached.cache_parameters()), {"maxsize": 7, "typed": True})
+
     def test_a_class_that_was_rebound_is_seen(self):
         self.assertEqual(self.call(area_of, Shape), 1)
 

@@ -35,7 +35,7 @@ def fail_until(path, times, error):
 class Parsing(DriverCase):
     def test_sizes_are_bytes_or_text_with_a_unit_of_1024(self):
         for given, expected in ((4096, 4096), ("4096", 4096), ("1K", 1024), ("512M", 2**29), ("1.5 GiB", 3 * 2**29),
-                                ("2gb", 2**31), (None, None)):
+                                ("2gb", 2**31), ("1T", 2**40), (None, None)):
             self.assertEqual(_limits.size("memory", given), expected, given)
         for given in ("", "M", "-1G", "1X", "nan", "inf", 0, -1):
             self.assertRaisesRegex(ValueError, "memory is", _limits.size, "memory", given)
