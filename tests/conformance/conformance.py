@@ -1,5 +1,6 @@
-"""Runs tests of other projects on pyhost, all but those that exclusions.txt names."""
+"""Runs tests of other projects on pyhost, as they stand but for what exclusions.txt says."""
 
+import ast
 import os
 import pathlib
 import sys
@@ -12,15 +13,30 @@ PYHOST = os.environ.get("PYHOST_BIN", str(BUILD / "bin/pyhost"))
 sys.path.insert(0, str(PACKAGES))
 
 
-def exclusions(suite):
-    """{test: whether every release has it} of one suite."""
-    found = {}
+def lines_of(section, suite, fields, release):
+    """(whether every release has it, test, *other fields) of each line; of `fields` the last is the reason."""
+    within = None
     for line in (HERE / "exclusions.txt").read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            name, test, _reason = line.split(None, 2)
+        if line.startswith("["):
+            within = line[1:].partition(":")[0]
+        elif within == section and line.strip() and not line.startswith("#"):
+            name, *found, _reason = line.split(None, fields)
             name, _, since = name.partition(">=")
-            if name == suite and sys.version_info >= tuple(int(number) for number in since.split(".") if number):
-                found[test] = not since
+            if name == suite and release >= tuple(int(number) for number in since.split(".") if number):
+                yield not since, *found
+
+
+def exclusions(suite, release=sys.version_info):
+    """{test: whether every release has it} of one suite."""
+    return {test: everywhere for everywhere, test in lines_of("not run", suite, 2, release)}
+
+
+def other_parameters(suite, release):
+    """{test: {parameter: its value here}} of one suite that is parametrized."""
+    found = {}
+    for _, test, setting in lines_of("set up differently", suite, 3, release):
+        name, _, value = setting.partition("=")
+        found.setdefault(test, {})[name] = ast.literal_eval(value)
     return found
 
 

@@ -14,8 +14,9 @@ AT_LEAST = 150
 class Selection:
     """A plugin of pytest: chooses the tests, and counts them."""
 
-    def __init__(self):
-        self.excluded = conformance.exclusions("joblib")
+    def __init__(self, release):
+        self.excluded = conformance.exclusions("joblib", release)
+        self.other_parameters = conformance.other_parameters("joblib", release)
         self.used = set()
         self.failed = []
         self.ran = 0
@@ -23,12 +24,19 @@ class Selection:
     def pytest_collection_modifyitems(self, config, items):
         kept = []
         for item in items:
-            set_up_differently(item)
             hit = self.excluded.keys() & names_of(item)
-            self.used |= hit
+            self.used |= hit | self.set_up_differently(item)
             if not hit and is_about_loky(item):
                 kept.append(item)
         items[:] = kept
+
+    def set_up_differently(self, item):
+        """Gives the test the parameters it is to have here; what names it there."""
+        hit = self.other_parameters.keys() & names_of(item)
+        for name in hit:
+            for values in (item.callspec.params, getattr(item.callspec, "funcargs", {})):
+                values.update({key: value for key, value in self.other_parameters[name].items() if key in values})
+        return hit
 
     def pytest_runtest_logreport(self, report):
         self.ran += report.when == "call"
@@ -39,15 +47,6 @@ class Selection:
 def names_of(item):
     """What an exclusion may call it. Since 1.3 tests that start programs have a form for each backend."""
     return {item.name, item.originalname, item.originalname.removesuffix("_loky")}
-
-
-def set_up_differently(item):
-    """With loky the end of one call fails another one, with the other backends it does not: ours is to be like those."""
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    if parameters.get("backend") == "loky" and parameters.get("error") is True:
-        for values in (item.callspec.params, getattr(item.callspec, "funcargs", {})):
-            if "error" in values:
-                values["error"] = False
 
 
 def is_about_loky(item):
@@ -66,13 +65,13 @@ def main():
     import loky_is_pyhost
     import pytest
     loky_is_pyhost.install()
-    selection = Selection()
+    selection = Selection(tuple(map(int, joblib.__version__.split(".")[:2])))
     tests = pathlib.Path(joblib.__file__).parent / "test/test_parallel.py"
     status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:warnings", "--durations=5", "--tb=short", str(tests)],
                          plugins=[selection])
-    unused = selection.excluded.keys() - selection.used
-    print(f"joblib: {selection.ran} tests, {len(selection.failed)} failed, {len(selection.excluded)} excluded",
-          file=sys.stderr)
+    unused = (selection.excluded.keys() | selection.other_parameters.keys()) - selection.used
+    print(f"joblib: {selection.ran} tests, {len(selection.failed)} failed, {len(selection.excluded)} excluded, "
+          f"{len(selection.other_parameters)} set up differently", file=sys.stderr)
     if unused:
         sys.exit(f"joblib: exclusions that name no test: {', '.join(sorted(unused))}")
     if selection.ran < AT_LEAST:
