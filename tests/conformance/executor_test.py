@@ -74,10 +74,11 @@ def cases():
     everything = (suite.InitializerMixin, suite.FailingInitializerMixin, suite.ProcessPoolShutdownTest,
                   suite.WaitTests, suite.AsCompletedTests, suite.ProcessPoolExecutorTest, suite.ExecutorDeadlockTest)
     found = [case(mixin, suite.ProcessPoolForkMixin) for mixin in everything]
-    # What does not take its time by sleeping, once more with workers that are no copies of the driver.
-    for mixin in (suite.InitializerMixin, suite.FailingInitializerMixin, suite.ProcessPoolShutdownTest,
-                  suite.ProcessPoolExecutorTest, suite.ExecutorDeadlockTest):
-        found.append(case(mixin, suite.ProcessPoolSpawnMixin))
+    # What does not take its time by sleeping, again with workers that are no copies of the driver.
+    for pool in (suite.ProcessPoolSpawnMixin, suite.ProcessPoolForkserverMixin):
+        found += [case(mixin, pool) for mixin in (suite.InitializerMixin, suite.FailingInitializerMixin,
+                                                  suite.ProcessPoolShutdownTest, suite.ProcessPoolExecutorTest,
+                                                  suite.ExecutorDeadlockTest)]
     if hasattr(suite, "FailingInitializerResourcesTest"):
         # It finds the tests to run by their names.
         for name, pool in (("Spawn", suite.ProcessPoolSpawnMixin), ("Forkserver", suite.ProcessPoolForkserverMixin)):
@@ -90,4 +91,4 @@ if __name__ == "__main__":
     concurrent.futures.ProcessPoolExecutor = ByName
     cpython.replace(suite, "assert_python_ok", assert_python_ok)
     suite.setUpModule()
-    conformance.run("executor", cases(), at_least=115)
+    conformance.run("executor", cases(), at_least=140)
