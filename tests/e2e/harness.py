@@ -102,6 +102,24 @@ def shared_memory():
     return {name for name, owner in owners.items() if owner is None or not os.path.exists(f"/proc/{owner[1]}")}
 
 
+def mapped_elsewhere(names):
+    """Those of the entries in /dev/shm that a process has mapped which neither is this one nor descends from it; and
+    those that are gone by now."""
+    by_inode, found, ours = {}, set(names), {os.getpid(), *descendants()}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            by_inode[str(os.stat(f"/dev/shm/{name}").st_ino)] = name
+            found.discard(name)
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+        with contextlib.suppress(OSError):
+            if pid not in ours:
+                maps = pathlib.Path(f"/proc/{pid}/maps").read_text(errors="replace")
+                # By inode, before the path: `sem_open` maps a semaphore before it gives it its name.
+                inodes = {line.split()[4] for line in maps.split("\n") if " /dev/shm/" in line}
+                found |= {by_inode[inode] for inode in inodes & by_inode.keys()}
+    return found
+
+
 def reap():
     """Collects orphans that ended and became ours; leaves the children of `subprocess` alone."""
     ours = {process.pid for process in E2E.running}
@@ -145,13 +163,14 @@ class E2E(unittest.TestCase):
         self.assertEqual(self.wait_for_descriptors(GONE_WITHIN), {}, "descriptors left open")
 
     def wait_for_shared_memory(self, seconds):
-        """Waits until nothing new is there (other tests have semaphores that come and go); returns what stays."""
+        """Waits until nothing new is there (other programs have semaphores that come and go); returns what stays,
+        but for what other programs have mapped."""
         deadline = time.monotonic() + seconds
         left = shared_memory() - self.shared_before
         while left and time.monotonic() < deadline:
             time.sleep(0.005)
             left &= shared_memory()
-        return left
+        return left - mapped_elsewhere(left) if left else left
 
     def wait_for_descriptors(self, seconds):
         """Waits until nothing new is open (a pool may end in the background); returns what is at the deadline."""

@@ -1,12 +1,25 @@
 """The harness notices what a test leaves behind."""
 
+import mmap
 import os
 import pathlib
 import subprocess
 import sys
 import unittest
+import unittest.mock
 
 import harness
+
+
+def map_new(path):
+    """As `sem_open`: it has its name only when it is mapped."""
+    unnamed = path.with_suffix(".new")
+    with open(unnamed, "wb+") as file:
+        file.truncate(4096)
+        mapped = mmap.mmap(file.fileno(), 4096)
+    os.link(unnamed, path)
+    unnamed.unlink()
+    return mapped
 
 
 class Leaves(harness.E2E):
@@ -26,6 +39,15 @@ class Leaves(harness.E2E):
     def a_descriptor(self):
         self.addClassCleanup(os.close, os.open("/dev/null", os.O_RDONLY))
 
+    def shared_memory_that_it_has_mapped(self):
+        name = pathlib.Path(f"/dev/shm/pyhost-harness-{os.getpid()}")
+        self.addClassCleanup(name.unlink)
+        self.addClassCleanup(map_new(name).close)
+
+    def time_for_others(self):
+        print("running", flush=True)
+        sys.stdin.readline()
+
     def nothing(self):
         self.assertEqual(self.run_program("cat", input="a").out, "a")
 
@@ -37,7 +59,8 @@ class Harness(unittest.TestCase):
         return [text.splitlines()[-1] for _, text in result.failures + result.errors], result
 
     def assert_noticed(self, name, message):
-        lines, result = self.result_of(name)
+        with unittest.mock.patch("harness.GONE_WITHIN", 0.3):  # it will not go
+            lines, result = self.result_of(name)
         self.assertEqual(len(result.failures), 1, result.errors)
         self.assertIn(message, result.failures[0][1], lines)
 
@@ -48,7 +71,20 @@ class Harness(unittest.TestCase):
         self.assert_noticed("an_orphan_in_its_own_session", "sleep 60")
 
     def test_notices_an_entry_in_dev_shm(self):
-        self.assert_noticed("shared_memory", "/dev/shm")
+        self.assert_noticed("shared_memory", "new entries in /dev/shm")
+        self.assert_noticed("shared_memory_that_it_has_mapped", "new entries in /dev/shm")
+
+    def test_leaves_an_entry_that_another_program_has_mapped_to_that(self):
+        with subprocess.Popen([sys.executable, __file__, "Leaves.time_for_others"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**os.environ, "PYHOST_E2E_GONE_WITHIN": "0.3"}) as test:
+            self.assertEqual(test.stdout.readline(), b"running\n")
+            path = pathlib.Path(f"/dev/shm/pyhost-harness-{os.getpid()}")
+            self.addCleanup(path.unlink)
+            self.addCleanup(map_new(path).close)
+            _, said = test.communicate(b"\n")
+
+        self.assertEqual(test.returncode, 0, said.decode())
 
     def test_notices_a_descriptor(self):
         self.assert_noticed("a_descriptor", "descriptors left open")
@@ -58,4 +94,4 @@ class Harness(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], "-v"], defaultTest="Harness")
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]], defaultTest="Harness")
