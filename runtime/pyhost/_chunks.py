@@ -15,6 +15,7 @@ from pyhost import _wrappers
 # Objects of these types are small, or are sent by name: sharing them saves nothing.
 _LIGHT = (int, float, complex, bool, type(None), type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 _LIGHT_BYTES = 256  # of text
+_MOST_ARGUMENTS = 16  # of a row that are looked at: longer ones are data
 
 
 def run(function, star, items):
@@ -80,7 +81,8 @@ def _are_related(one, other):
         return not _is_light(one)
     if type(one) not in (list, tuple) or type(one) is not type(other):
         return False
-    return any(mine is its and not _is_light(mine) for mine, its in zip(one, other))
+    pairs = zip(one[:_MOST_ARGUMENTS], other[:_MOST_ARGUMENTS])
+    return any(mine is its and not _is_light(mine) for mine, its in pairs)
 
 
 def _is_light(thing):
