@@ -93,7 +93,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import Pool, get_context
 
 def square(x):
-    print(x, file=sys.stderr if x < 0 else sys.stdout)
+    print(x, file=sys.stderr if x < 0 else sys.stdout, flush=True)  # python3 ends workers with what they have not flushed
     return x * x
 
 def is_closed(fd):
