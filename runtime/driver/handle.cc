@@ -20,6 +20,10 @@ namespace {
 // One supervisor per engine, drainers, settlers. A forked copy has none of them.
 constinit base::PerProcess<std::atomic<int>> our_threads;
 
+// How long a thread that has done its work may take to be gone. Shorter, and a script that has just
+// joined its threads gets another start method than usual; longer, and one with threads waits.
+constexpr base::Duration kThreadEnds = std::chrono::milliseconds(2);
+
 int count_threads() {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir("/proc/self/task"), closedir);
   if (!folder) return 1;
@@ -37,9 +41,15 @@ OurThread::~OurThread() {
   our_threads.get().fetch_sub(1);
 }
 
+// A thread that was joined is in the kernel's list for a moment longer.
 int foreign_threads() {
-  const int others = count_threads() - 1 - our_threads.get().load();
-  return others > 0 ? others : 0;
+  const base::Deadline deadline = base::Deadline::in(kThreadEnds);
+  for (;;) {
+    const int others = count_threads() - 1 - our_threads.get().load();
+    if (others <= 0) return 0;
+    if (deadline.passed()) return others;
+    without_gil([] { std::this_thread::sleep_for(kThreadEnds / 20); });
+  }
 }
 
 EngineHandle::EngineHandle(std::shared_ptr<pool::Engine> engine, bool own_arrays)

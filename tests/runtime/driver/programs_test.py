@@ -107,6 +107,22 @@ except RuntimeError as error:
         self.assertEqual((outcome.status, outcome.err), (0, ""))
         self.assert_says(outcome.out, "1 2\n", "starting the pool's thread", "`ulimit -u`")
 
+    def test_threads_that_were_joined_do_not_change_the_start_method(self):
+        outcome = self.run_python("""
+import threading, pyhost
+from pyhost import _settings
+for _ in range(300):
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+    assert _settings.choose_start("auto") == "fork"
+gate = threading.Event()
+threading.Thread(target=gate.wait).start()
+assert _settings.choose_start("auto") == "zygote"
+gate.set()
+""")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+
     def test_daemon_threads_that_submit_do_not_disturb_the_end(self):
         for _ in range(3):
             outcome = self.run_python("""
