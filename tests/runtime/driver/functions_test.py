@@ -71,6 +71,16 @@ class Counter:
         return self.count
 
 
+class Tally:
+    def __init__(self, ballast):
+        self.ballast = b"x" * ballast
+        self.count = 0
+
+    def add(self, _):
+        self.count += 1
+        return self.count
+
+
 class Shape:
     def area(self):
         return 1
@@ -97,6 +107,14 @@ class Functions(WithExecutor):
 
     def test_functions_of_the_script_need_no_guard(self):
         self.assertEqual(self.call(scaled, 21), 42)
+
+    def test_a_callable_with_state_starts_anew_in_each_call_of_a_map(self):
+        for run in (self.executor.map, self.executor.options(timeout=30).map):
+            self.assertEqual(list(run(Tally(0).add, range(5))), [1] * 5)
+
+    def test_workers_keep_one_whose_state_is_large(self):
+        with pyhost.Executor(1, start=self.start_method) as executor:
+            self.assertEqual(list(executor.map(Tally(100_000).add, range(5))), [1, 2, 3, 4, 5])
 
     def test_lambdas_and_closures_cross(self):
         outer = 10
