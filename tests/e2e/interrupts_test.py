@@ -37,6 +37,13 @@ def mapping():
     for _ in pyhost.Executor(1, start=start).map(hold, range(100)):
         pass
 
+def mapping_often():
+    executor = pyhost.Executor(2, start=start)
+    list(executor.map(nothing, [1]))
+    print("up", flush=True)
+    while True:
+        list(executor.map(nothing, range(3)))
+
 def leaving():
     with pyhost.Executor(1, start=start) as executor:
         executor.submit(hold)
@@ -85,6 +92,14 @@ class Interrupts(harness.E2E):
                     self.assertRegex(result.err, rf"\AKeyboardInterrupt at script\.py:\d+ in {way}\n\Z")
                     self.assertEqual(result.status, -signal.SIGINT)
                     self.assertEqual(self.wait_for_no_descendants(harness.GONE_WITHIN), {})
+
+    def test_no_moment_of_a_small_map_swallows_it(self):
+        path = self.script(SCRIPT)
+        for _ in range(12):
+            result = self.interrupt(PYHOST, "run", "--python", PYTHON, path, "--", "fork", "mapping_often")
+
+            self.assertRegex(result.err, r"\AKeyboardInterrupt at script\.py:\d+ in mapping_often\n\Z")
+            self.assertEqual(result.status, -signal.SIGINT)
 
     def test_under_python_it_ends_with_python_s_traceback_alone(self):
         path = self.script(SCRIPT)
