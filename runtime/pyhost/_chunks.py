@@ -45,11 +45,10 @@ def fresh(function, pickled):
 def has_state(function):
     """Whether calls of it may leave something that later calls see, though it travels by pickle. What a cache holds does
     not matter."""
+    from pyhost import _functions  # not for workers, which run chunks
     if isinstance(function, types.BuiltinFunctionType):
         return not isinstance(function.__self__, types.ModuleType) and not _is_fixed(function.__self__)
-    if isinstance(function, (types.FunctionType, type)) or _wrappers.is_cache(function) or _wrappers.is_task(function):
-        return False
-    if type(function).__module__ == "operator":  # itemgetter and the like
+    if _functions.has_no_state(function) or type(function).__module__ == "operator":  # itemgetter and the like
         return False
     if _wrappers.is_partial(function):
         return has_state(function.func) or not all(map(_is_fixed, (*function.args, *function.keywords.values())))

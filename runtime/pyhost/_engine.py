@@ -44,7 +44,7 @@ class Engine:
         self._process = None  # in which it was started
         self._native = None
         self._functions = None
-        self._maps = []  # weak references to the iterators of maps
+        self._maps = {}  # id -> weak reference to the iterator of a map
         self._most_maps = 64  # when to drop those that are gone
         self._processes = None
         self._failure = None  # of the pool, once that is closed
@@ -118,9 +118,12 @@ class Engine:
     def _remember(self, results):
         # No callback drops what is gone: it would run wherever an iterator ends, and swallow a Ctrl-C that comes then.
         if len(self._maps) >= self._most_maps:
-            self._maps = [known for known in self._maps if known() is not None]
+            for key, known in list(self._maps.items()):  # other threads may add some meanwhile
+                if known() is None:
+                    self._maps.pop(key, None)
             self._most_maps = max(64, 2 * len(self._maps))
-        self._maps.append(weakref.ref(results))
+        reference = weakref.ref(results)
+        self._maps[id(reference)] = reference
 
     def _in_context(self, items, star):
         """Items that take the context variables of the caller along, if any are set; and how the engine calls that."""
@@ -358,8 +361,9 @@ class Engine:
             if cancel:
                 engine.cancel_waiting()
             else:
-                for results in filter(None, [known() for known in self._maps]):
-                    results._finish(wait)
+                for results in [known() for known in list(self._maps.values())]:
+                    if results is not None:
+                        results._finish(wait)
             engine.start_drain()
             if wait:
                 engine.wait_drained()

@@ -35,7 +35,7 @@ def name_of(function):
     return getattr(function, "__qualname__", None) or type(function).__qualname__
 
 
-def _has_no_state(function):
+def has_no_state(function):
     """Whether it may go once for many calls; what a cache holds does not matter."""
     return isinstance(function, (types.FunctionType, types.BuiltinFunctionType, type)) or _wrappers.is_cache(function) \
         or _wrappers.is_task(function)
@@ -64,7 +64,7 @@ class Functions:
         known = self.known.get(id(function))
         if known is not None and known.number is not None and known.is_for(function):
             return known.number, False
-        if not _has_no_state(function):
+        if not has_no_state(function):
             return self._number_of_apply(), True
         if isinstance(function, types.BuiltinFunctionType) and not isinstance(function.__self__, types.ModuleType):
             return self._number_of_apply(), True
@@ -94,7 +94,7 @@ class Functions:
             inner = _wrappers.wrapped(function)
             watch = self._pickling.watch(inner) if isinstance(inner, types.FunctionType) else None
         number = self._define(function)
-        if _has_no_state(function):
+        if has_no_state(function):
             self._keep(function, number, watch)
         return number
 
