@@ -26,16 +26,6 @@ bool is_inheritable(int fd) {
 
 }  // namespace
 
-void flush_streams() {
-  for (const char* name : {"stdout", "stderr"}) {
-    PyObject* stream = PySys_GetObject(name);  // borrowed
-    if (stream == nullptr || stream == Py_None) continue;
-    const PyRef keep = PyRef::borrow(stream);
-    const PyRef done = PyRef::steal(PyObject_CallMethod(stream, "flush", nullptr));
-    if (!done) PyErr_Clear();
-  }
-}
-
 void occupy_closed_streams() {
   constexpr std::array<const char*, 3> names = {"__stdin__", "__stdout__", "__stderr__"};
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {

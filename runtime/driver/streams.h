@@ -2,14 +2,14 @@
 #pragma once
 
 #include <Python.h>
+#include <python/streams.h>
 
 #include <string_view>
 
 namespace pyhost::driver {
 
-// What stands in the buffers of sys.stdout and sys.stderr comes before what workers print.
-// Requires: the GIL.
-void flush_streams();
+// So that what stands in the buffers of sys.stdout and sys.stderr comes before what workers print.
+using python::flush_streams;
 
 // Takes the numbers 0 to 2 where they are closed, as a daemon may leave them: a pool would have its
 // own descriptors there. For the script, and for processes that it starts, they stay closed.

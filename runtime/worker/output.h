@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <base/fd.h>
+#include <python/streams.h>
 
 namespace pyhost::worker {
 
@@ -42,7 +43,6 @@ bool write_marked(std::string_view bytes);
 // Whether something was written since the last call of this function.
 bool take_printed();
 
-// Flushes sys.stdout and sys.stderr; what they raise is dropped. Needs the GIL.
-void flush_streams();
+using python::flush_streams;
 
 }  // namespace pyhost::worker
